@@ -1,0 +1,28 @@
+//! What a tenant, a host route and an audit event **are**, and the rules of each.
+//!
+//! The server and the client decide by this same code. There is no I/O here, nothing asynchronous, no clock and no
+//! generator: time and randomness come in as parameters. One file per resource.
+
+pub mod access;
+pub mod audit;
+pub mod change;
+pub mod error;
+pub mod host;
+pub mod ids;
+pub mod secret;
+pub mod slug;
+pub mod tenant;
+pub mod text;
+pub mod time;
+mod words;
+
+pub use access::{Caller, CallerKind, Reach};
+pub use audit::{AuditBatch, AuditEvent, Crud, Party};
+pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};
+pub use error::{Error, FieldCode, Resource, Result, Violation};
+pub use host::{HostRoute, Nesting};
+pub use ids::{ACME, EventId, TenantId};
+pub use secret::Secret;
+pub use slug::{ReservedSlugs, Slug};
+pub use tenant::{MetadataPatch, NewTenant, Plan, Status, StatusReason, Tenant, TenantPatch};
+pub use time::{Clock, Rng, Timestamp};

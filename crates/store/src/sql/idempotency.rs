@@ -1,0 +1,82 @@
+//! Idempotency records, stamped onto both backends.
+//!
+//! Invariant: a record is completed only by the reservation that holds it, told by its token; a reservation whose lease
+//! ran out may be taken over, and the late one then fails instead of committing twice.
+
+/// Stamps `Idempotency`.
+macro_rules! stamp_idempotency {
+    ($tx:ty) => {
+        #[async_trait]
+        impl Idempotency for $tx {
+            async fn reserve(&mut self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
+                // Takes the key when it is free, when its record is over, or when its holder never came back.
+                const TAKE: &str = "INSERT INTO idempotency (caller, key, fingerprint, token, lease_until, expires_at) \
+                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (caller, key) DO UPDATE SET \
+                    fingerprint = excluded.fingerprint, token = excluded.token, lease_until = excluded.lease_until, \
+                    expires_at = excluded.expires_at, outcome = NULL \
+                    WHERE idempotency.expires_at <= $7 OR (idempotency.outcome IS NULL AND idempotency.lease_until <= $7) \
+                    RETURNING token";
+                const LOOK: &str = "SELECT fingerprint, outcome FROM idempotency WHERE caller = $1 AND key = $2";
+                attempt!(self, conn => {
+                    let taken = sqlx::query(TAKE)
+                        .bind(&claim.caller)
+                        .bind(&claim.key)
+                        .bind(&claim.fingerprint)
+                        .bind(claim.token)
+                        .bind(Ts(claim.lease_until))
+                        .bind(Ts(claim.expires_at))
+                        .bind(Ts(now))
+                        .fetch_optional(&mut *conn)
+                        .await?;
+                    if taken.is_some() {
+                        return Ok(Claimed::Reserved);
+                    }
+                    let Some(row) = sqlx::query(LOOK).bind(&claim.caller).bind(&claim.key).fetch_optional(conn).await?
+                    else {
+                        // Released between the two statements: the caller's next try will take it.
+                        return Ok(Claimed::InProgress);
+                    };
+                    let outcome: Option<String> = row.cell("outcome")?;
+                    Ok(match outcome {
+                        _ if row.cell::<String>("fingerprint")? != claim.fingerprint => Claimed::Reused,
+                        Some(outcome) => Claimed::Done { outcome },
+                        None => Claimed::InProgress,
+                    })
+                })
+            }
+
+            async fn complete(&mut self, claim: &Claim, outcome: &str) -> Result<()> {
+                const SQL: &str = "UPDATE idempotency SET outcome = $4 WHERE caller = $1 AND key = $2 AND token = $3";
+                attempt!(self, conn => {
+                    let done = sqlx::query(SQL)
+                        .bind(&claim.caller)
+                        .bind(&claim.key)
+                        .bind(claim.token)
+                        .bind(outcome)
+                        .execute(conn)
+                        .await?;
+                    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(Conflict::ReservationLost)) }
+                })
+            }
+
+            async fn release(&mut self, claim: &Claim) -> Result<()> {
+                const SQL: &str =
+                    "DELETE FROM idempotency WHERE caller = $1 AND key = $2 AND token = $3 AND outcome IS NULL";
+                attempt!(self, conn => {
+                    sqlx::query(SQL).bind(&claim.caller).bind(&claim.key).bind(claim.token).execute(conn).await?;
+                    Ok(())
+                })
+            }
+
+            async fn purge(&mut self, now: Timestamp, limit: usize) -> Result<u64> {
+                const SQL: &str = "DELETE FROM idempotency WHERE (caller, key) IN \
+                    (SELECT caller, key FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                attempt!(self, conn => {
+                    Ok(sqlx::query(SQL).bind(Ts(now)).bind(limit).execute(conn).await?.rows_affected())
+                })
+            }
+        }
+    };
+}
+pub(crate) use stamp_idempotency;

@@ -1,0 +1,25 @@
+//! What both backends say to their database in the same words: the SQL stands here once, and a macro stamps it onto
+//! each backend's transaction type. What differs (row security, locks, the feed) lives in the backend's folder.
+//!
+//! Invariant: every query carries the scope's own predicate as its first parameter, so that a backend without row
+//! security shows a tenant no more than one with it.
+
+pub(crate) mod audit;
+pub(crate) mod changes;
+pub(crate) mod idempotency;
+pub(crate) mod installation;
+pub(crate) mod read_tx;
+pub(crate) mod tenants;
+pub(crate) mod types;
+
+/// Runs a piece of work on the connection of a live transaction, and finishes the transaction when it fails.
+macro_rules! attempt {
+    ($tx:expr, $conn:ident => $body:block) => {{
+        let outcome: $crate::error::Result<_> = match $tx.live() {
+            Ok($conn) => async { $body }.await,
+            Err(error) => Err(error),
+        };
+        $tx.settle(outcome)
+    }};
+}
+pub(crate) use attempt;

@@ -1,0 +1,237 @@
+//! The embedded backend: SQLite, as a durable file or as "memory".
+//!
+//! One connection writes (`BEGIN IMMEDIATE`), several read; WAL keeps them out of each other's way. A file is synchronised
+//! fully at every commit. Memory is a WAL file in a private temporary folder without synchronisation, so that both take
+//! one path through the code. Invariant: what was committed to a file survives the process and the machine.
+
+pub(crate) mod error;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::text::fold;
+use domain::{
+    AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Tenant,
+    TenantId, Timestamp,
+};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::error::{Conflict, Result, StoreError};
+use crate::port::{
+    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope, Store,
+    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+};
+use crate::sql::audit::stamp_audit;
+use crate::sql::idempotency::stamp_idempotency;
+use crate::sql::read_tx::stamp_port;
+use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
+use crate::sql::types::{Cells, Ts, audit_event_of, contains_pattern, host_family, tenants_of, to_json};
+use crate::sql::{attempt, changes::change_of};
+use crate::migrate;
+
+type Db = Sqlite;
+type Connection = sqlx::SqliteConnection;
+type RowOf = sqlx::sqlite::SqliteRow;
+type Arguments = sqlx::sqlite::SqliteArguments;
+type Query<'q, D, A> = sqlx::query::Query<'q, D, A>;
+
+/// How many connections read at once.
+const READERS: u32 = 4;
+/// How long a writer waits for another process that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The SQLite store.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    wake: Arc<watch::Sender<u64>>,
+    /// The private folder of a store in memory; removed with it.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl SqliteStore {
+    /// Opens a file, makes it where it is missing, and migrates it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or its schema is newer than this program.
+    pub async fn open(path: &Path) -> Result<Self> {
+        Self::start(path.to_owned(), SqliteSynchronous::Full, None).await
+    }
+
+    /// A store that is gone with this value.
+    ///
+    /// # Errors
+    /// When the temporary folder cannot be made.
+    pub async fn in_memory() -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("tenant-registry-")
+            .tempdir()
+            .map_err(|error| StoreError::Unavailable(format!("no temporary folder: {error}")))?;
+        let path = folder.path().join("registry.sqlite");
+        Self::start(path, SqliteSynchronous::Off, Some(folder)).await
+    }
+
+    async fn start(path: PathBuf, synchronous: SqliteSynchronous, folder: Option<tempfile::TempDir>) -> Result<Self> {
+        let options = connect_options(&path).synchronous(synchronous);
+        migrate::sqlite_up(&path).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let pool = |size: u32| {
+            SqlitePoolOptions::new()
+                .min_connections(1)
+                .max_connections(size)
+                .acquire_timeout(Duration::from_secs(10))
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        let writer = pool(1).connect_with(options.clone()).await?;
+        let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
+        let (wake, _) = watch::channel(0);
+        Ok(Self { writer, readers, wake: Arc::new(wake), _folder: folder })
+    }
+
+    /// The writing pool, for tests that look at the tables.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+}
+
+/// The options of every connection to a file; synchronisation is added by the caller.
+pub(crate) fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn read(&self, scope: Scope) -> Result<Box<dyn ReadTx>> {
+        let inner = self.readers.begin().await?;
+        Ok(Box::new(SqliteTx { inner: Some(inner), scope, pending: Vec::new(), wake: Arc::clone(&self.wake) }))
+    }
+
+    async fn begin(&self, scope: Scope) -> Result<Box<dyn Tx>> {
+        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Box::new(SqliteTx { inner: Some(inner), scope, pending: Vec::new(), wake: Arc::clone(&self.wake) }))
+    }
+
+    async fn changes(&self, after: ChangeSeq, limit: usize) -> Result<ChangePage> {
+        const SQL: &str =
+            "SELECT seq, kind, op, tenant_id, entity_id, value FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2";
+        let rows = sqlx::query(SQL)
+            .bind(after.0)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.readers)
+            .await?;
+        let changes = rows.iter().map(change_of).collect::<Result<Vec<Change>>>()?;
+        Ok(ChangePage { complete: changes.len() < limit, changes })
+    }
+
+    fn wake(&self) -> watch::Receiver<u64> {
+        self.wake.subscribe()
+    }
+
+    async fn installation(&self) -> Result<Installation> {
+        const PUT: &str = "INSERT INTO installation (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for (name, value) in crate::sql::installation::fresh()? {
+            sqlx::query(PUT).bind(name).bind(value).execute(&mut *tx).await?;
+        }
+        let rows = sqlx::query("SELECT name, value FROM installation").fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        crate::sql::installation::read(&rows)
+    }
+
+    async fn check(&self) -> Result<SchemaState> {
+        let mut conn = self.readers.acquire().await?;
+        migrate::sqlite_state(&mut conn).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// A transaction, or a consistent view when it came from a reader.
+pub(crate) struct SqliteTx {
+    inner: Option<Transaction<'static, Sqlite>>,
+    scope: Scope,
+    pending: Vec<NewChange>,
+    wake: Arc<watch::Sender<u64>>,
+}
+
+impl SqliteTx {
+    fn live(&mut self) -> Result<&mut Connection> {
+        self.inner.as_deref_mut().ok_or(StoreError::Finished)
+    }
+
+    fn settle<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        if outcome.is_err() {
+            self.inner = None;
+        }
+        outcome
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        const SQL: &str = "INSERT INTO changes (kind, op, tenant_id, entity_id, value) VALUES ($1, $2, $3, $4, $5)";
+        let pending = std::mem::take(&mut self.pending);
+        attempt!(self, conn => {
+            for change in &pending {
+                sqlx::query(SQL)
+                    .bind(change.kind.as_str())
+                    .bind(change.op.as_str())
+                    .bind(change.tenant_id.map(|id| id.0))
+                    .bind(&change.id)
+                    .bind(&change.value)
+                    .execute(&mut *conn)
+                    .await?;
+            }
+            Ok(())
+        })?;
+        self.inner.take().ok_or(StoreError::Finished)?.commit().await?;
+        if !pending.is_empty() {
+            self.wake.send_modify(|told| *told += 1);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AuditLog for SqliteTx {
+    async fn detach_audit_events(&mut self, batch: usize, now: Timestamp) -> Result<u64> {
+        const GONE: &str =
+            "SELECT id FROM deleted_tenants WHERE audit_detached_at IS NULL ORDER BY deleted_at, id LIMIT 1";
+        const SQL: &str = "UPDATE audit_events SET tenant_id = NULL WHERE id IN \
+            (SELECT id FROM audit_events WHERE tenant_id = $1 LIMIT $2)";
+        const DONE: &str = "UPDATE deleted_tenants SET audit_detached_at = $2 WHERE id = $1";
+        let limit = i64::try_from(batch).unwrap_or(i64::MAX);
+        attempt!(self, conn => {
+            let Some(row) = sqlx::query(GONE).fetch_optional(&mut *conn).await? else { return Ok(0) };
+            let gone: Uuid = row.cell("id")?;
+            let detached = sqlx::query(SQL).bind(gone).bind(limit).execute(&mut *conn).await?.rows_affected();
+            if detached == 0 {
+                sqlx::query(DONE).bind(gone).bind(Ts(now)).execute(conn).await?;
+            }
+            // A tenant without events is work done too: 0 would say that no tenant is left.
+            Ok(detached.max(1))
+        })
+    }
+}
+
+stamp_tenant_reads!(SqliteTx);
+stamp_tenants!(SqliteTx, for_update = "", skip_locked = "", lock_family = None);
+stamp_audit!(SqliteTx);
+stamp_idempotency!(SqliteTx);
+stamp_port!(SqliteTx);

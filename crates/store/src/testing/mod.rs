@@ -1,0 +1,3 @@
+//! Support for tests and benchmarks, behind the feature `testing`: never part of a production build.
+
+pub mod postgres;
