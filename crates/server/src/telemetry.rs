@@ -215,7 +215,7 @@ impl Telemetry {
         if let Some(provider) = self.logger_provider {
             flushes.push(Box::new(move || provider.shutdown_with_timeout(SHUTDOWN_BOUND)));
         }
-        flush_all(flushes)
+        flush_all(flushes, SHUTDOWN_BOUND)
     }
 }
 
@@ -239,19 +239,16 @@ impl MetricsReader {
 
 type Flush = Box<dyn FnOnce() -> OTelSdkResult + Send>;
 
-fn flush_all(flushes: Vec<Flush>) -> bool {
+/// Whether all of them succeeded within `bound`.
+fn flush_all(flushes: Vec<Flush>, bound: Duration) -> bool {
     let (sender, receiver) = mpsc::channel();
-    let expected = flushes.len();
-    for flush in flushes {
-        let sender = sender.clone();
-        // A thread that cannot be started, or a receiver that gave up, both show as a missing answer below.
-        let _ = thread::Builder::new().name("telemetry-flush".to_owned()).spawn(move || {
-            let _ = sender.send(flush().is_ok());
+    // A thread that cannot be started drops its sender, and shows as a missing answer.
+    let _ = thread::Builder::new().name("telemetry-shutdown".to_owned()).spawn(move || {
+        let all_sent = thread::scope(|scope| {
+            let running: Vec<_> = flushes.into_iter().map(|flush| scope.spawn(flush)).collect();
+            running.into_iter().all(|flush| matches!(flush.join(), Ok(Ok(()))))
         });
-    }
-    drop(sender);
-    let deadline = std::time::Instant::now() + SHUTDOWN_BOUND;
-    let left = || deadline.saturating_duration_since(std::time::Instant::now());
-    let answers = std::iter::from_fn(|| receiver.recv_timeout(left()).ok()).take(expected);
-    answers.filter(|sent| *sent).count() == expected
+        let _ = sender.send(all_sent);
+    });
+    receiver.recv_timeout(bound).unwrap_or(false)
 }

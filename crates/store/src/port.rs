@@ -42,6 +42,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn begin(&self, scope: Scope) -> Result<Box<dyn Tx>>;
     /// The changes after a place, in order, at most `limit`, skipping none: see [`ChangePage`].
     async fn changes(&self, after: ChangeSeq, limit: usize) -> Result<ChangePage>;
+    /// A place such that everything up to it is seen by whoever begins to read afterwards: where a reader that keeps
+    /// nothing yet may start to follow.
+    async fn head(&self) -> Result<ChangeSeq>;
     /// Told when there may be more changes. A hint only: whoever follows the feed also asks now and then.
     fn wake(&self) -> watch::Receiver<u64>;
     /// What is the same for every process on this database.

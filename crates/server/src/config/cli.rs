@@ -147,8 +147,10 @@ Where a setting comes from, weakest first:
   2. the file that CONFIG_FILE or --config-file names; no file is looked for elsewhere
   3. the environment: DATABASE_URL
   4. the flag: --database-url
-  In the file the names are in lower case at top level, `database_url = \"sqlite:registry.db\"`; lists may be arrays, and
-  an unknown key is an error. A variable that is set but empty means the empty value where a setting may be empty, and
+
+  In the file the names are in lower case at top level, `database_url = \"sqlite:registry.db\"`;
+  lists may be arrays, and an unknown key is an error. A variable that is set but empty means the
+  empty value where a setting may be empty (its default here is `empty`, or its text says so), and
   its default elsewhere. Space around a value does not count.
 
 Exit codes:
@@ -163,6 +165,8 @@ pub fn command_line() -> clap::Command {
     let sub = |name: &'static str, about: &'static str| clap::Command::new(name).about(about);
     let name = Arg::new("NAME").required(true).value_parser(migration_name).help("For example `add_tenant_notes`");
     clap::Command::new("tenant-registry")
+        // Usage lines say the same wherever the binary lies.
+        .bin_name("tenant-registry")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Registry of tenants: who they are, what they may use, and whether they are live")
         .long_about(

@@ -4,10 +4,10 @@
 
 use std::fmt::Write as _;
 
+use super::Config;
 use super::load::{Effective, Source};
 use super::mask::{HIDDEN, mask_password};
 use super::settings::{Secrecy, Section};
-use super::{AppEnv, Config};
 
 /// One line: a setting with what may be seen of its value.
 #[derive(Debug, Clone)]
@@ -56,10 +56,12 @@ impl Config {
             let gap = if setting.value.is_empty() { "" } else { " " };
             let _ = writeln!(text, "{:width$} = {}{gap}({})", setting.name, setting.value, setting.source);
         }
-        if self.app_env != AppEnv::Dev {
-            for refusal in self.check() {
-                let _ = writeln!(text, "\n! refuses to start: {refusal}");
-            }
+        let refusals = self.check();
+        if !refusals.is_empty() {
+            let _ = writeln!(text, "\n# `serve` would refuse to start");
+        }
+        for refusal in refusals {
+            let _ = writeln!(text, "# {refusal}");
         }
         text
     }

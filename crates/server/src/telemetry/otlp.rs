@@ -68,7 +68,14 @@ mod tests {
 
     #[test]
     fn the_exporters_and_their_client_are_own_traffic_and_nothing_else_is() {
-        for target in ["hyper::client", "hyper_util::client::legacy", "reqwest", "h2::proto", "opentelemetry_sdk", "opentelemetry-otlp"] {
+        for target in [
+            "hyper::client",
+            "hyper_util::client::legacy",
+            "reqwest",
+            "h2::proto",
+            "opentelemetry_sdk",
+            "opentelemetry-otlp",
+        ] {
             assert!(is_own_traffic(target), "{target}");
         }
         for target in ["server::api", "hyperspace", "sqlx::query", "tower_http::trace"] {

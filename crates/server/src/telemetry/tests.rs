@@ -47,11 +47,14 @@ fn telemetry(pairs: &[(&str, &str)]) -> (Telemetry, Lines) {
     (build(&Config::from_pairs(pairs).unwrap().telemetry, lines.clone()).unwrap(), lines)
 }
 
+/// Path and body of each request.
+type Received = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// An OTLP collector: keeps the path and body of every request, and answers 200.
-async fn collector() -> (String, Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
+async fn collector() -> (String, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let received = Arc::new(Mutex::new(Vec::new()));
+    let received = Received::default();
     let seen = received.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -62,7 +65,7 @@ async fn collector() -> (String, Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
 }
 
 /// Reads requests off one connection, by content length.
-async fn take_posts(mut stream: TcpStream, seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
+async fn take_posts(mut stream: TcpStream, seen: Received) {
     let mut buffer = Vec::new();
     loop {
         let head_end = loop {
@@ -74,7 +77,8 @@ async fn take_posts(mut stream: TcpStream, seen: Arc<Mutex<Vec<(String, Vec<u8>)
             }
         };
         let head = String::from_utf8_lossy(&buffer[..head_end]).to_ascii_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap().trim().parse().unwrap();
+        let length: usize =
+            head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap().trim().parse().unwrap();
         while buffer.len() < head_end + length {
             if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
                 return;
@@ -102,7 +106,10 @@ fn outside_dev_a_log_line_is_one_json_object_with_the_spans_fields() {
     let text = lines.text();
     assert_eq!(text.lines().count(), 1, "{text}");
     let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((&line["level"], &line["message"], &line["tenant"]), (&"WARN".into(), &"two\nlines".into(), &"acme".into()));
+    assert_eq!(
+        (&line["level"], &line["message"], &line["tenant"]),
+        (&"WARN".into(), &"two\nlines".into(), &"acme".into())
+    );
     assert_eq!(line["spans"][0]["request_id"], "r-1");
     assert_eq!(line["target"], module_path!());
     assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
@@ -113,7 +120,10 @@ fn in_dev_a_log_line_is_readable() {
     let (telemetry, lines) = telemetry(&[]);
     with_default(telemetry.dispatch(), || tracing::info!(tenant = "acme", "made a tenant"));
     let text = lines.text();
-    assert!(text.contains("INFO") && text.contains("made a tenant tenant=\"acme\"") && !text.starts_with('{'), "{text}");
+    assert!(
+        text.contains("INFO") && text.contains("made a tenant tenant=\"acme\"") && !text.starts_with('{'),
+        "{text}"
+    );
     assert!(!text.contains('\u{1b}'));
 }
 
@@ -173,9 +183,13 @@ async fn traces_metrics_and_logs_reach_the_collector() {
     assert!(tokio::task::spawn_blocking(move || telemetry.shutdown()).await.unwrap());
 
     let received = received.lock().unwrap();
-    let body = |path: &str| received.iter().filter(|(at, _)| at == path).flat_map(|(_, body)| body.clone()).collect::<Vec<u8>>();
+    let body = |path: &str| {
+        received.iter().filter(|(at, _)| at == path).flat_map(|(_, body)| body.clone()).collect::<Vec<u8>>()
+    };
     let (traces, metrics, logs) = (body("/v1/traces"), body("/v1/metrics"), body("/v1/logs"));
-    assert!(contains(&traces, "planted-span") && contains(&metrics, "/planted-route") && contains(&logs, "planted-line"));
+    assert!(
+        contains(&traces, "planted-span") && contains(&metrics, "/planted-route") && contains(&logs, "planted-line")
+    );
     for body in [&traces, &metrics, &logs] {
         assert!(contains(body, "service.name") && contains(body, "tenant-registry"));
         assert!(!contains(body, "own-traffic") && !contains(body, "own-span"));
@@ -235,4 +249,21 @@ async fn a_collector_that_is_gone_or_silent_delays_neither_work_nor_exit() {
         assert!(ending.elapsed() < SHUTDOWN_BOUND + Duration::from_millis(500), "{:?}", ending.elapsed());
     }
     drop(silent);
+}
+
+#[test]
+fn a_flush_that_hangs_is_not_waited_for() {
+    let bound = Duration::from_millis(50);
+    let starting = Instant::now();
+    let (keep_open, hangs) = mpsc::channel::<()>();
+    let hanging: Flush = Box::new(move || {
+        let _ = hangs.recv_timeout(Duration::from_secs(20));
+        Ok(())
+    });
+    assert!(!flush_all(vec![hanging, Box::new(|| Ok(()))], bound));
+    assert!(starting.elapsed() < Duration::from_secs(10), "{:?}", starting.elapsed());
+    drop(keep_open);
+    let failing: Flush = Box::new(|| Err(opentelemetry_sdk::error::OTelSdkError::AlreadyShutdown));
+    assert!(!flush_all(vec![failing, Box::new(|| Ok(()))], Duration::from_secs(10)));
+    assert!(flush_all(vec![Box::new(|| Ok(())), Box::new(|| Ok(()))], Duration::from_secs(10)));
 }

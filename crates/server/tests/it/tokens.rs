@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-
 use domain::time::SignedDuration;
 use domain::{Clock, Timestamp};
 use serde_json::{Value, json};

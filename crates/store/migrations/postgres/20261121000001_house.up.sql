@@ -150,12 +150,12 @@ $body$;
 -- update events, and this runs as the owner and changes nothing but that, a batch at a time.
 CREATE FUNCTION audit_detach(gone uuid, batch bigint) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $body$
-    WITH some AS (
+    WITH picked AS (
         SELECT e.id FROM audit_events e
         WHERE e.tenant_id = gone AND EXISTS (SELECT 1 FROM deleted_tenants d WHERE d.id = gone)
         LIMIT batch
     ), detached AS (
-        UPDATE audit_events e SET tenant_id = NULL FROM some WHERE e.id = some.id RETURNING 1
+        UPDATE audit_events e SET tenant_id = NULL FROM picked WHERE e.id = picked.id RETURNING 1
     )
     SELECT count(*) FROM detached;
 $body$;

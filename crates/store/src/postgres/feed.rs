@@ -146,6 +146,20 @@ async fn read(pool: &PgPool, after: i64, limit: usize) -> Result<Vec<Change>> {
     sqlx::query(SQL).bind(after).bind(limit).fetch_all(pool).await?.iter().map(change_of).collect()
 }
 
+/// A place up to which everything is settled: the highest number there is, once every transaction that held the lock
+/// after it was read is over, since one of them may have drawn a lower number and not yet committed it.
+pub(super) async fn head(pool: &PgPool) -> Result<ChangeSeq> {
+    let row = sqlx::query("SELECT COALESCE(MAX(seq), 0) AS head FROM changes").fetch_one(pool).await?;
+    let head = ChangeSeq(row.cell("head")?);
+    let suspects = holders(pool).await?;
+    let mut current = suspects.clone();
+    while !suspects.is_disjoint(&current) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        current = holders(pool).await?;
+    }
+    Ok(head)
+}
+
 /// The transactions that hold the feed's lock now. Two keys make `objsubid` 2; locks are per database.
 async fn holders(pool: &PgPool) -> Result<HashSet<Holder>> {
     const SQL: &str = "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'advisory' AND granted \

@@ -206,6 +206,10 @@ impl Store for PgStore {
         self.feed.changes(&self.platform(), after, limit).await.map_err(|error| self.shared.note(error))
     }
 
+    async fn head(&self) -> Result<ChangeSeq> {
+        feed::head(&self.platform()).await.map_err(|error| self.shared.note(error))
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         self.shared.wake.subscribe()
     }

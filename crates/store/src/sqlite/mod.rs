@@ -138,6 +138,11 @@ impl Store for SqliteStore {
         Ok(ChangePage { complete: changes.len() < limit, changes })
     }
 
+    async fn head(&self) -> Result<ChangeSeq> {
+        let row = sqlx::query("SELECT COALESCE(MAX(seq), 0) AS head FROM changes").fetch_one(&self.readers).await?;
+        Ok(ChangeSeq(row.cell("head")?))
+    }
+
     fn wake(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
     }

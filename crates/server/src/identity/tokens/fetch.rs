@@ -69,11 +69,16 @@ async fn discover(http: &Client, issuer: &str) -> Result<Url, FetchError> {
     if document.issuer != issuer {
         return Err(FetchError::ForeignIssuer);
     }
-    let jwks_uri = Url::parse(&document.jwks_uri).map_err(|_| FetchError::BadJwksUri)?;
-    match jwks_uri.scheme() {
-        "https" => Ok(jwks_uri),
-        "http" if issuer.starts_with("http:") => Ok(jwks_uri),
-        _ => Err(FetchError::BadJwksUri),
+    usable_jwks_uri(issuer, &document.jwks_uri).ok_or(FetchError::BadJwksUri)
+}
+
+/// Any host, since the issuer says so, but https stays https.
+fn usable_jwks_uri(issuer: &str, jwks_uri: &str) -> Option<Url> {
+    let jwks_uri = Url::parse(jwks_uri).ok()?;
+    let issuer = Url::parse(issuer).ok()?;
+    match (issuer.scheme(), jwks_uri.scheme()) {
+        (_, "https") | ("http", "http") => Some(jwks_uri),
+        _ => None,
     }
 }
 
@@ -98,4 +103,26 @@ async fn get(http: &Client, url: &str, what: &'static str) -> Result<Answer, Fet
         body.extend_from_slice(&chunk);
     }
     Ok(Answer::Body(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usable_jwks_uri;
+
+    #[track_caller]
+    fn check(issuer: &str, jwks_uri: &str, usable: bool) {
+        assert_eq!(usable_jwks_uri(issuer, jwks_uri).is_some(), usable, "{jwks_uri} of {issuer}");
+    }
+
+    #[test]
+    fn keys_are_as_well_protected_as_their_issuer() {
+        check("https://id.example/realms/a", "https://id.example/certs", true);
+        check("https://id.example/realms/a", "https://keys.example/certs", true);
+        check("https://id.example/realms/a", "http://id.example/certs", false);
+        check("HTTPS://id.example/realms/a", "http://id.example/certs", false);
+        check("http://localhost:8080/realms/a", "http://localhost:8080/certs", true);
+        check("http://localhost:8080/realms/a", "https://localhost:8443/certs", true);
+        check("http://localhost:8080/realms/a", "file:///etc/passwd", false);
+        check("http://localhost:8080/realms/a", "/certs", false);
+    }
 }

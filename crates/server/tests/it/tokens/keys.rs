@@ -120,6 +120,15 @@ async fn without_discovery_keycloaks_address_is_used() {
 }
 
 #[tokio::test]
+async fn an_issuer_may_end_with_a_slash() {
+    let setup = Setup::start().await;
+    let named = format!("{}/", setup.issuer.url());
+    setup.issuer.discovery(Discovery::OfAnother(named.clone()));
+    let verifier = verifier_of(&named, &setup.clock, PATIENT);
+    verifier.verify(&setup.issuer.token(setup.claims().with("iss", json!(named)))).await.expect("a good token");
+}
+
+#[tokio::test]
 async fn another_issuers_discovery_is_refused() {
     let setup = Setup::start().await;
     for issuer in ["https://evil.example".to_owned(), format!("{}/", setup.issuer.url())] {

@@ -25,7 +25,7 @@ async fn an_issuer_that_hangs_is_given_up() {
     setup.issuer.behave(Behaviour::Hang);
     let verifier = verifier_of(setup.issuer.url(), &setup.clock, IMPATIENT);
     let error = verifier.verify(&setup.issuer.token(setup.claims())).await.expect_err("no keys");
-    assert_eq!((error, setup.issuer.discovery_fetches()), (TokenError::Unavailable, 1));
+    assert_eq!(error, TokenError::Unavailable);
 }
 
 #[tokio::test]

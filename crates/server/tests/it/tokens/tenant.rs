@@ -97,6 +97,17 @@ async fn the_tenant_is_read_from_every_shape() {
 }
 
 #[tokio::test]
+async fn several_organizations_leave_nothing_to_look_up() {
+    let setup = Setup::warm().await;
+    let claims = json!({"organization": ["acme", "beta"], "tenant_id": T1, "tenant_slug": "acme"});
+    let token = tenancy(&setup, claims).await.expect("a good token");
+    assert_eq!(token.tenant, TenantClaim { several_organizations: true, ..TenantClaim::default() });
+    // Also where somebody else filled the fields.
+    let filled = TenantClaim { ids: vec![T1.to_owned()], slugs: Vec::new(), several_organizations: true };
+    assert_eq!(filled.named(), ClaimedTenant::None);
+}
+
+#[tokio::test]
 async fn groups_outweigh_the_realm_role() {
     let setup = Setup::warm().await;
     let admin = |organization: Value| {

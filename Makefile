@@ -1,0 +1,83 @@
+# Every task of the project, for people and for CI; `make` alone lists them.
+# `dev` and `test` need a Rust toolchain, make and a C compiler, and nothing else installed beforehand: PostgreSQL comes
+# through scripts/ensure-postgres.sh.
+# CARGO_FLAGS reaches every cargo command that builds, `make test CARGO_FLAGS=--locked` for example.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+CARGO_FLAGS ?=
+REGISTRY := $(CARGO) run --quiet $(CARGO_FLAGS) --package server --bin tenant-registry --
+WITH_POSTGRES := sh scripts/ensure-postgres.sh
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: dev build
+dev: ## Build and run the service on :8090, embedded store, no other service needed
+	@APP_ENV=dev $(REGISTRY) serve
+
+build: ## Build ./bin/tenant-registry, optimised
+	$(CARGO) build --release $(CARGO_FLAGS) --package server --bin tenant-registry
+	@mkdir -p bin
+	@cp "$${CARGO_TARGET_DIR:-target}/release/tenant-registry" bin/tenant-registry.new
+	@mv bin/tenant-registry.new bin/tenant-registry
+
+.PHONY: test test-short bench
+test: ## Run all tests, on SQLite and on a private PostgreSQL
+	TEST_SHORT= $(WITH_POSTGRES) $(CARGO) test $(CARGO_FLAGS) --workspace
+
+test-short: ## Run the tests that need no server beside them
+	TEST_SHORT=1 $(CARGO) test $(CARGO_FLAGS) --workspace
+
+bench: ## Run the benchmarks, each against its limit
+	$(WITH_POSTGRES) $(CARGO) bench $(CARGO_FLAGS) --workspace
+
+.PHONY: lint lint-format lint-code lint-docs fmt
+lint: lint-format lint-code lint-docs ## Check formatting, clippy and the documentation
+
+lint-format:
+	$(CARGO) fmt --all --check
+
+lint-code:
+	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+
+lint-docs:
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(CARGO_FLAGS) --workspace --no-deps
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: migrate-up migrate-down migrate-down-all migrate-version migrate-create need-database
+migrate-up: need-database ## Migrate the schema in DATABASE_URL to the newest version
+	@$(REGISTRY) migrate up
+
+migrate-down: need-database ## Undo the newest migration in DATABASE_URL
+	@$(REGISTRY) migrate down
+
+migrate-down-all: need-database ## Undo every migration in DATABASE_URL (APP_ENV=dev only)
+	@$(REGISTRY) migrate down-all
+
+migrate-version: need-database ## Show the schema version of DATABASE_URL
+	@$(REGISTRY) migrate version
+
+migrate-create: ## Create the files of a new migration: make migrate-create NAME=add_colour
+	@if [ -z "$${NAME:-}" ]; then echo 'Say what it does: make migrate-create NAME=add_colour' >&2; exit 1; fi
+	@$(REGISTRY) migrate create "$$NAME"
+
+need-database:
+	@if [ -z "$${MIGRATION_DATABASE_URL:-$${DATABASE_URL:-}}" ]; then \
+		echo 'DATABASE_URL is not set. Example: DATABASE_URL=postgres://owner@localhost/registry make migrate-up' >&2; \
+		exit 1; \
+	fi
+
+.PHONY: openapi clean
+openapi: ## Write openapi.yaml anew from the code
+	@trap 'rm -f openapi.yaml.new' EXIT; $(REGISTRY) openapi > openapi.yaml.new; mv openapi.yaml.new openapi.yaml
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf bin

@@ -1,0 +1,361 @@
+//! Tenants: creation, life, hosts, and how they are found.
+//!
+//! Every write locks the tenant, writes down a trial that ran out meanwhile, and only then judges freeze, version and
+//! transition, in the order of the contract. Invariant: reads show a tenant as the clock has it, whether or not the
+//! freezing job has been there.
+
+use std::sync::Arc;
+
+use domain::audit::{AuditEvent, Crud, Party};
+use domain::{
+    Error, HostRoute, Nesting, NewTenant, Reach, Resource, Result, Status, Tenant, TenantId, TenantPatch, Timestamp,
+};
+use store::{Conflict, Page, Scope, StoreError, TenantFilter, Tx};
+
+use super::{App, Ctx};
+
+/// Which version of a thing the caller has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// Any.
+    None,
+    /// One of these.
+    Versions(Vec<i64>),
+}
+
+impl Precondition {
+    fn check(&self, current: i64) -> Result<()> {
+        match self {
+            Self::None => Ok(()),
+            Self::Versions(versions) if versions.contains(&current) => Ok(()),
+            Self::Versions(_) => Err(Error::VersionMismatch { current }),
+        }
+    }
+}
+
+/// A write under way: the transaction, the locked tenant as the clock has it, and what is to be told of it.
+struct Write {
+    tx: Box<dyn Tx>,
+    tenant: Tenant,
+    events: Vec<AuditEvent>,
+    now: Timestamp,
+}
+
+impl App {
+    /// Makes a tenant, in trial.
+    ///
+    /// # Errors
+    /// Violations; `SlugTaken`, `HostTaken`.
+    pub async fn create_tenant(&self, ctx: &Ctx, new: NewTenant) -> Result<Tenant> {
+        let violations = new.check();
+        if !violations.is_empty() {
+            return Err(Error::Validation(violations));
+        }
+        let now = ctx.now();
+        let tenant = new.start(TenantId::generate(&*ctx.clock, &*ctx.rng), now);
+        self.insert_tenant(ctx, tenant, "tenant.created", now).await
+    }
+
+    /// Puts a tenant in place as it is: the seed of a store in memory.
+    ///
+    /// # Errors
+    /// As [`App::create_tenant`].
+    pub async fn seed_tenant(&self, ctx: &Ctx, tenant: Tenant) -> Result<Tenant> {
+        let now = tenant.created_at;
+        self.insert_tenant(ctx, tenant, "tenant.created", now).await
+    }
+
+    async fn insert_tenant(&self, ctx: &Ctx, tenant: Tenant, action: &str, now: Timestamp) -> Result<Tenant> {
+        let mut tx = self.store.begin(Scope::Platform).await?;
+        tx.insert_tenant(&tenant, nesting(ctx)).await.map_err(|error| match error {
+            StoreError::Conflict(Conflict::SlugTaken) => Error::SlugTaken { slug: tenant.slug.to_string() },
+            other => other.into(),
+        })?;
+        let mut events = vec![event(ctx, action, Crud::C, &tenant, now)];
+        events.extend(tenant.hosts.iter().map(|route| host_event(ctx, "host.added", Crud::C, &tenant, route, now)));
+        self.commit(ctx, tx, &tenant, events).await?;
+        self.directory.forget(tenant.id, tenant.slug.as_str());
+        Ok(tenant)
+    }
+
+    /// A tenant by id.
+    ///
+    /// # Errors
+    /// `NotFound`, for a foreign one too.
+    pub async fn get_tenant(&self, ctx: &Ctx, id: TenantId) -> Result<Arc<Tenant>> {
+        self.seen(ctx, self.directory.by_id(id).await?)
+    }
+
+    /// A tenant by slug, which every request of a portal asks for.
+    ///
+    /// # Errors
+    /// `NotFound`, for a foreign one too.
+    pub async fn get_tenant_by_slug(&self, ctx: &Ctx, slug: &str) -> Result<Arc<Tenant>> {
+        self.seen(ctx, self.directory.by_slug(slug).await?)
+    }
+
+    /// The tenant that a request for `host` and `path` reaches: the longest prefix of the exact host, or, where nobody
+    /// has that host, of its wildcard.
+    ///
+    /// # Errors
+    /// `NotFound`, also for a host that is none.
+    pub async fn get_tenant_by_host(&self, ctx: &Ctx, host: &str, path: &str) -> Result<Arc<Tenant>> {
+        let absent = || Error::NotFound(Resource::Tenant);
+        let host = tenancy::normalize_host(host).map_err(|_| absent())?;
+        let mut tx = self.store.read(Scope::Platform).await?;
+        let mut routes = tx.routes_of_host(&host).await?;
+        if routes.is_empty()
+            && let Some(wildcard) = tenancy::HostPattern::wildcard_of(&host)
+        {
+            routes = tx.routes_of_host(&wildcard).await?;
+        }
+        let candidates = routes.iter().map(|found| (found.route.prefix.as_str(), found.tenant_id));
+        let (_, id) = tenancy::longest_prefix(candidates, path).ok_or_else(absent)?;
+        let tenant = tx.get_tenant(id).await?;
+        self.seen(ctx, tenant.map(Arc::new))
+    }
+
+    /// Tenants, newest first; a tenant's caller sees its own place in the list.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn list_tenants(&self, ctx: &Ctx, filter: TenantFilter, page: Page<TenantId>) -> Result<Vec<Tenant>> {
+        let own = match ctx.caller.reach {
+            Reach::All => filter.id,
+            Reach::One(own) => Some(own),
+            Reach::None => return Ok(Vec::new()),
+        };
+        let now = ctx.now();
+        let filter = TenantFilter { id: own, now, ..filter };
+        let mut tx = self.store.read(scope(ctx)).await?;
+        let tenants = tx.list_tenants(&filter, page).await?;
+        Ok(tenants.into_iter().map(|tenant| tenant.at(now)).collect())
+    }
+
+    /// Changes a tenant's own fields.
+    ///
+    /// # Errors
+    /// Violations; `NotFound`, `VersionMismatch`.
+    pub async fn update_tenant(
+        &self,
+        ctx: &Ctx,
+        id: TenantId,
+        seen: &Precondition,
+        patch: TenantPatch,
+    ) -> Result<Tenant> {
+        let violations = patch.check();
+        if !violations.is_empty() {
+            return Err(Error::Validation(violations));
+        }
+        let mut write = self.write_tenant(ctx, id, seen).await?;
+        let changed = write.tenant.patch(patch, write.now)?;
+        if !changed.is_empty() {
+            write.note(event(ctx, "tenant.updated", Crud::U, &write.tenant, write.now).with("changed", changed.join(",")));
+            write.tx.update_tenant(&write.tenant).await?;
+        }
+        self.finish(ctx, write).await
+    }
+
+    /// Trial or frozen becomes active.
+    ///
+    /// # Errors
+    /// `NotFound`, `VersionMismatch`, `InvalidTransition`.
+    pub async fn activate_tenant(&self, ctx: &Ctx, id: TenantId, seen: &Precondition) -> Result<Tenant> {
+        let mut write = self.write_tenant(ctx, id, seen).await?;
+        let from = write.tenant.status;
+        write.tenant.activate(write.now)?;
+        write.note(moved(event(ctx, "tenant.activated", Crud::U, &write.tenant, write.now), from, &write.tenant));
+        write.tx.update_tenant(&write.tenant).await?;
+        self.finish(ctx, write).await
+    }
+
+    /// Trial or active becomes frozen. The reason is the event's description.
+    ///
+    /// # Errors
+    /// `NotFound`, `VersionMismatch`, `InvalidTransition`.
+    pub async fn cancel_tenant(
+        &self,
+        ctx: &Ctx,
+        id: TenantId,
+        seen: &Precondition,
+        reason: Option<String>,
+    ) -> Result<Tenant> {
+        let mut write = self.write_tenant(ctx, id, seen).await?;
+        let from = write.tenant.status;
+        write.tenant.cancel(write.now)?;
+        let mut cancelled = moved(event(ctx, "tenant.cancelled", Crud::U, &write.tenant, write.now), from, &write.tenant);
+        cancelled.description = reason;
+        write.note(cancelled);
+        write.tx.update_tenant(&write.tenant).await?;
+        self.finish(ctx, write).await
+    }
+
+    /// Makes a trial end later.
+    ///
+    /// # Errors
+    /// `NotFound`, `VersionMismatch`, `InvalidTransition`; a violation of `days`.
+    pub async fn extend_trial(&self, ctx: &Ctx, id: TenantId, seen: &Precondition, days: u32) -> Result<Tenant> {
+        let mut write = self.write_tenant(ctx, id, seen).await?;
+        let from = write.tenant.status;
+        write.tenant.extend_trial(days, write.now)?;
+        let extended = moved(event(ctx, "tenant.trial_extended", Crud::U, &write.tenant, write.now), from, &write.tenant);
+        write.note(extended.with("days", days.to_string()));
+        write.tx.update_tenant(&write.tenant).await?;
+        self.finish(ctx, write).await
+    }
+
+    /// Removes a frozen tenant and everything that is its own. Its audit events stay, without their group.
+    ///
+    /// # Errors
+    /// `NotFound`, `VersionMismatch`, `InvalidTransition`.
+    pub async fn delete_tenant(&self, ctx: &Ctx, id: TenantId, seen: &Precondition) -> Result<()> {
+        let mut write = self.write_tenant(ctx, id, seen).await?;
+        write.tenant.check_delete()?;
+        write.note(event(ctx, "tenant.deleted", Crud::D, &write.tenant, write.now));
+        write.tx.delete_tenant(&write.tenant, write.now).await?;
+        self.finish(ctx, write).await?;
+        Ok(())
+    }
+
+    /// Adds a host route; one that is there already changes nothing.
+    ///
+    /// # Errors
+    /// `Forbidden` for a wildcard of anybody but a platform admin; `NotFound`, `TenantFrozen`, `VersionMismatch`,
+    /// `HostTaken`; a violation of `url` past the limit.
+    pub async fn add_host(&self, ctx: &Ctx, id: TenantId, seen: &Precondition, route: HostRoute) -> Result<Tenant> {
+        if route.is_wildcard() && !ctx.caller.is_platform_admin() {
+            return Err(Error::Forbidden("only platform admins may use wildcard hosts"));
+        }
+        let mut write = self.write_tenant(ctx, id, seen).await?;
+        if write.tenant.add_host(&route, write.now)? {
+            write.note(host_event(ctx, "host.added", Crud::C, &write.tenant, &route, write.now));
+            write.tx.add_host(id, &route, nesting(ctx)).await?;
+            write.tx.update_tenant(&write.tenant).await?;
+        }
+        self.finish(ctx, write).await
+    }
+
+    /// Removes a host route; one that is not there changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `TenantFrozen`, `VersionMismatch`.
+    pub async fn remove_host(&self, ctx: &Ctx, id: TenantId, seen: &Precondition, route: HostRoute) -> Result<Tenant> {
+        if route.is_wildcard() && !ctx.caller.is_platform_admin() {
+            return Err(Error::Forbidden("only platform admins may use wildcard hosts"));
+        }
+        let mut write = self.write_tenant(ctx, id, seen).await?;
+        if write.tenant.remove_host(&route, write.now) {
+            write.note(host_event(ctx, "host.removed", Crud::D, &write.tenant, &route, write.now));
+            write.tx.remove_host(id, &route).await?;
+            write.tx.update_tenant(&write.tenant).await?;
+        }
+        self.finish(ctx, write).await
+    }
+
+    /// Writes down at most `batch` trials that ran out; says how many there were.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn expire_trials_all_tenants(&self, ctx: &Ctx, batch: usize) -> Result<usize> {
+        let now = ctx.now();
+        let mut tx = self.store.begin(Scope::Platform).await?;
+        let mut tenants = tx.lock_ended_trials(now, batch).await?;
+        let mut events = Vec::with_capacity(tenants.len());
+        for tenant in &mut tenants {
+            if tenant.expire_trial(now) {
+                tx.update_tenant(tenant).await?;
+                events.push(expired_event(ctx, tenant, now));
+            }
+        }
+        if events.is_empty() {
+            return Ok(0);
+        }
+        self.commit(ctx, tx, &(), events).await?;
+        for tenant in &tenants {
+            self.directory.forget(tenant.id, tenant.slug.as_str());
+        }
+        Ok(tenants.len())
+    }
+
+    /// Takes the group from a batch of events of deleted tenants; 0 means that none are left.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn detach_audit_events_all_tenants(&self, ctx: &Ctx, batch: usize) -> Result<u64> {
+        let mut tx = self.store.begin(Scope::Platform).await?;
+        let detached = tx.detach_audit_events(batch, ctx.now()).await?;
+        tx.commit_unaudited(store::Unaudited::JobBookkeeping).await?;
+        Ok(detached)
+    }
+
+    /// Begins a write: locks the tenant, writes down a trial that ran out, and judges reach, freeze and version.
+    async fn write_tenant(&self, ctx: &Ctx, id: TenantId, seen: &Precondition) -> Result<Write> {
+        let now = ctx.now();
+        let mut tx = self.store.begin(Scope::Platform).await?;
+        let mut tenant = ctx.caller.visible(tx.lock_tenant(id).await?)?;
+        let mut events = Vec::new();
+        if tenant.expire_trial(now) {
+            tx.update_tenant(&tenant).await?;
+            events.push(expired_event(ctx, &tenant, now));
+        }
+        ctx.caller.may_write_to(&tenant)?;
+        seen.check(tenant.version)?;
+        Ok(Write { tx, tenant, events, now })
+    }
+
+    /// Commits a write. One that found nothing to change commits nothing.
+    async fn finish(&self, ctx: &Ctx, write: Write) -> Result<Tenant> {
+        let Write { tx, tenant, events, .. } = write;
+        if events.is_empty() {
+            return Ok(tenant);
+        }
+        self.commit(ctx, tx, &tenant, events).await?;
+        self.directory.forget(tenant.id, tenant.slug.as_str());
+        Ok(tenant)
+    }
+
+    fn seen(&self, ctx: &Ctx, tenant: Option<Arc<Tenant>>) -> Result<Arc<Tenant>> {
+        let tenant = tenant.filter(|tenant| ctx.caller.reaches(tenant.id)).ok_or(Error::NotFound(Resource::Tenant))?;
+        let now = ctx.now();
+        if tenant.trial_ran_out(now) { Ok(Arc::new(Tenant::clone(&tenant).at(now))) } else { Ok(tenant) }
+    }
+}
+
+impl Write {
+    fn note(&mut self, event: AuditEvent) {
+        self.events.push(event);
+    }
+}
+
+/// What row security lets a read of this caller see.
+fn scope(ctx: &Ctx) -> Scope {
+    match ctx.caller.reach {
+        Reach::One(own) => Scope::Tenant(own),
+        Reach::All | Reach::None => Scope::Platform,
+    }
+}
+
+fn nesting(ctx: &Ctx) -> Nesting {
+    if ctx.caller.is_platform_admin() { Nesting::Allowed } else { Nesting::Refused }
+}
+
+fn event(ctx: &Ctx, action: &str, crud: Crud, tenant: &Tenant, now: Timestamp) -> AuditEvent {
+    ctx.event(action, crud, Party::target("tenant", tenant.id.to_string(), tenant.name.clone()), now).about(tenant)
+}
+
+fn host_event(ctx: &Ctx, action: &str, crud: Crud, tenant: &Tenant, route: &HostRoute, now: Timestamp) -> AuditEvent {
+    let id = domain::change::host_change_id(&route.host, &route.prefix);
+    ctx.event(action, crud, Party::target("host", id, route.url.clone()), now).about(tenant)
+}
+
+/// The event of a trial that ran out: whoever comes upon it, it is the freezing job's doing, and dated to the end.
+fn expired_event(ctx: &Ctx, tenant: &Tenant, now: Timestamp) -> AuditEvent {
+    let mut expired = event(ctx, "tenant.trial_expired", Crud::U, tenant, now);
+    expired.actor = Some(Party::actor("system:trial_expiry"));
+    expired.created = tenant.frozen_at.unwrap_or(now);
+    moved(expired, Status::Trial, tenant)
+}
+
+fn moved(event: AuditEvent, from: Status, tenant: &Tenant) -> AuditEvent {
+    event.with("from", from.as_str()).with("to", tenant.status.as_str())
+}
