@@ -16,7 +16,7 @@ use crate::error::Result;
 /// What a transaction may see. On PostgreSQL row-level security stands behind it, on SQLite the queries' own predicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// The rows of one tenant.
+    /// The rows of one tenant, to read; to write, audit events of its own and nothing else.
     Tenant(TenantId),
     /// The registry's rows of all tenants.
     Platform,

@@ -279,7 +279,7 @@ impl AuditLog for PgTx {
         const SQL: &str = "SELECT audit_detach($1, $2) AS detached";
         const DONE: &str = "UPDATE deleted_tenants SET audit_detached_at = $2 WHERE id = $1";
         let limit = i64::try_from(batch).unwrap_or(i64::MAX);
-        attempt!(self, conn => {
+        attempt!(self, platform conn => {
             let Some(row) = sqlx::query(GONE).fetch_optional(&mut *conn).await? else { return Ok(0) };
             let gone: Uuid = row.cell("id")?;
             let detached: i64 = sqlx::query(SQL).bind(gone).bind(limit).fetch_one(&mut *conn).await?.cell("detached")?;

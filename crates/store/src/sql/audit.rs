@@ -7,14 +7,21 @@ macro_rules! stamp_audit {
     ($tx:ty) => {
         impl $tx {
             async fn append_audit(&mut self, batch: &AuditBatch) -> Result<()> {
+                // A statement has at most 32,766 parameters on SQLite, 65,535 on PostgreSQL, and a row has 21.
+                const ROWS: usize = 1_000;
+                let own = self.scope.tenant();
                 attempt!(self, conn => {
+                    if own.is_some() && batch.events().iter().any(|event| event.group != own) {
+                        return Err(StoreError::Refused("an audit event of another tenant".to_owned()));
+                    }
+                    for events in batch.events().chunks(ROWS) {
                     let mut insert = sqlx::QueryBuilder::<Db>::new(
                         "INSERT INTO audit_events (id, tenant_id, former_tenant_id, group_name, action, crud, actor_id, \
                          actor, target_id, target, created, received, source_ip, description, is_anonymous, is_failure, \
                          fields, component, version, external_id, metadata) ",
                     );
-                    let mut rows = Vec::with_capacity(batch.events().len());
-                    for event in batch.events() {
+                    let mut rows = Vec::with_capacity(events.len());
+                    for event in events {
                         let actor = event.actor.as_ref().map(to_json).transpose()?;
                         let target = event.target.as_ref().map(to_json).transpose()?;
                         rows.push((event, actor, target, to_json(&event.fields)?, to_json(&event.metadata)?));
@@ -42,7 +49,8 @@ macro_rules! stamp_audit {
                             .push_bind(&event.external_id)
                             .push_bind(metadata);
                     });
-                    insert.build().execute(conn).await?;
+                    insert.build().execute(&mut *conn).await?;
+                    }
                     Ok(())
                 })
             }

@@ -17,7 +17,7 @@ macro_rules! stamp_idempotency {
                     WHERE idempotency.expires_at <= $7 OR (idempotency.outcome IS NULL AND idempotency.lease_until <= $7) \
                     RETURNING token";
                 const LOOK: &str = "SELECT fingerprint, outcome FROM idempotency WHERE caller = $1 AND key = $2";
-                attempt!(self, conn => {
+                attempt!(self, platform conn => {
                     let taken = sqlx::query(TAKE)
                         .bind(&claim.caller)
                         .bind(&claim.key)
@@ -47,7 +47,7 @@ macro_rules! stamp_idempotency {
 
             async fn complete(&mut self, claim: &Claim, outcome: &str) -> Result<()> {
                 const SQL: &str = "UPDATE idempotency SET outcome = $4 WHERE caller = $1 AND key = $2 AND token = $3";
-                attempt!(self, conn => {
+                attempt!(self, platform conn => {
                     let done = sqlx::query(SQL)
                         .bind(&claim.caller)
                         .bind(&claim.key)
@@ -62,17 +62,20 @@ macro_rules! stamp_idempotency {
             async fn release(&mut self, claim: &Claim) -> Result<()> {
                 const SQL: &str =
                     "DELETE FROM idempotency WHERE caller = $1 AND key = $2 AND token = $3 AND outcome IS NULL";
-                attempt!(self, conn => {
+                attempt!(self, platform conn => {
                     sqlx::query(SQL).bind(&claim.caller).bind(&claim.key).bind(claim.token).execute(conn).await?;
                     Ok(())
                 })
             }
 
             async fn purge(&mut self, now: Timestamp, limit: usize) -> Result<u64> {
+                // The end is asked for twice: a row that was taken again while this waited for it is looked at once more
+                // then, but by the outer condition only.
                 const SQL: &str = "DELETE FROM idempotency WHERE (caller, key) IN \
-                    (SELECT caller, key FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+                    (SELECT caller, key FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2) \
+                    AND expires_at <= $1";
                 let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                attempt!(self, conn => {
+                attempt!(self, platform conn => {
                     Ok(sqlx::query(SQL).bind(Ts(now)).bind(limit).execute(conn).await?.rows_affected())
                 })
             }

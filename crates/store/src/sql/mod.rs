@@ -4,6 +4,9 @@
 //! Invariant: every query carries the scope's own predicate as its first parameter, so that a backend without row
 //! security shows a tenant no more than one with it.
 
+use crate::error::{Result, StoreError};
+use crate::port::Scope;
+
 pub(crate) mod audit;
 pub(crate) mod changes;
 pub(crate) mod idempotency;
@@ -21,5 +24,22 @@ macro_rules! attempt {
         };
         $tx.settle(outcome)
     }};
+    // The same for what only the platform may write: PostgreSQL's grants say so too, SQLite has none.
+    ($tx:expr, platform $conn:ident => $body:block) => {{
+        let scope = $tx.scope;
+        let outcome: $crate::error::Result<_> = match $tx.live() {
+            Ok($conn) => async { $crate::sql::platform_only(scope)?; $body }.await,
+            Err(error) => Err(error),
+        };
+        $tx.settle(outcome)
+    }};
 }
 pub(crate) use attempt;
+
+/// Refuses what a tenant's transaction may not write.
+pub(crate) fn platform_only(scope: Scope) -> Result<()> {
+    match scope {
+        Scope::Platform => Ok(()),
+        Scope::Tenant(id) => Err(StoreError::Refused(format!("a transaction of tenant {id} may not write this"))),
+    }
+}

@@ -48,6 +48,7 @@ macro_rules! stamp_port {
             }
 
             async fn commit_unaudited(mut self: Box<Self>, why: Unaudited) -> Result<()> {
+                self.live()?;
                 if !self.pending.is_empty() && why != Unaudited::Installation {
                     return Err(StoreError::Other(format!("a change cannot be committed without audit, as {why:?}")));
                 }

@@ -104,18 +104,21 @@ macro_rules! stamp_tenants {
         #[async_trait]
         impl Tenants for $tx {
             async fn lock_tenant(&mut self, id: TenantId) -> Result<Option<Tenant>> {
-                const SQL: &str = concat!(
-                    "SELECT ", tenant_columns!(), " FROM tenants t LEFT JOIN tenant_hosts h ON h.tenant_id = t.id ",
-                    "WHERE ($1 IS NULL OR t.id = $1) AND t.id = $2 ORDER BY h.position", $for_update
-                );
-                self.tenant_by_id(id, SQL).await
+                // Two statements: one that waits for the lock sees the tenant as it became, but its hosts as they were.
+                const LOCK: &str =
+                    concat!("SELECT t.id FROM tenants t WHERE ($1 IS NULL OR t.id = $1) AND t.id = $2", $for_update);
+                let own = self.scope.tenant().map(|id| id.0);
+                let locked = attempt!(self, platform conn => {
+                    Ok(sqlx::query(LOCK).bind(own).bind(id.0).fetch_optional(conn).await?.is_some())
+                })?;
+                if locked { self.get_tenant(id).await } else { Ok(None) }
             }
 
             async fn insert_tenant(&mut self, tenant: &Tenant, nesting: Nesting) -> Result<()> {
                 const SQL: &str = "INSERT INTO tenants (id, slug, name, name_folded, plan, status, status_reason, \
                     trial_ends_at, metadata, version, created_at, updated_at, frozen_at, admin_email, admin_name) \
                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-                attempt!(self, conn => {
+                attempt!(self, platform conn => {
                     sqlx::query(SQL)
                         .bind(tenant.id.0)
                         .bind(tenant.slug.as_str())
@@ -152,7 +155,7 @@ macro_rules! stamp_tenants {
                     status_reason = $7, trial_ends_at = $8, metadata = $9, version = $10, updated_at = $11, \
                     frozen_at = $12 WHERE ($1 IS NULL OR id = $1) AND id = $2 AND version < $10";
                 let own = self.scope.tenant().map(|id| id.0);
-                attempt!(self, conn => {
+                attempt!(self, platform conn => {
                     let done = sqlx::query(SQL)
                         .bind(own)
                         .bind(tenant.id.0)
@@ -178,7 +181,7 @@ macro_rules! stamp_tenants {
                 const TOMBSTONE: &str = "INSERT INTO deleted_tenants (id, slug, name, deleted_at) VALUES ($1, $2, $3, $4)";
                 const SQL: &str = "DELETE FROM tenants WHERE ($1 IS NULL OR id = $1) AND id = $2";
                 let own = self.scope.tenant().map(|id| id.0);
-                attempt!(self, conn => {
+                attempt!(self, platform conn => {
                     sqlx::query(TOMBSTONE)
                         .bind(tenant.id.0)
                         .bind(tenant.slug.as_str())
@@ -196,7 +199,7 @@ macro_rules! stamp_tenants {
             }
 
             async fn add_host(&mut self, tenant: TenantId, route: &HostRoute, nesting: Nesting) -> Result<()> {
-                attempt!(self, conn => { insert_route(conn, tenant, route, None, nesting).await })?;
+                attempt!(self, platform conn => { insert_route(conn, tenant, route, None, nesting).await })?;
                 self.pending.push(NewChange::host_upsert(tenant, route));
                 Ok(())
             }
@@ -205,7 +208,7 @@ macro_rules! stamp_tenants {
                 const SQL: &str = "DELETE FROM tenant_hosts WHERE ($1 IS NULL OR tenant_id = $1) \
                     AND tenant_id = $2 AND host = $3 AND prefix = $4";
                 let own = self.scope.tenant().map(|id| id.0);
-                let removed = attempt!(self, conn => {
+                let removed = attempt!(self, platform conn => {
                     let done =
                         sqlx::query(SQL).bind(own).bind(tenant.0).bind(&route.host).bind(&route.prefix).execute(conn).await?;
                     Ok(done.rows_affected() == 1)
@@ -223,7 +226,7 @@ macro_rules! stamp_tenants {
                 );
                 let own = self.scope.tenant().map(|id| id.0);
                 let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                let ended = attempt!(self, conn => {
+                let ended = attempt!(self, platform conn => {
                     let rows = sqlx::query(ENDED).bind(own).bind(Ts(now)).bind(limit).fetch_all(conn).await?;
                     rows.iter().map(|row| Ok(TenantId(row.cell("id")?))).collect::<Result<Vec<_>>>()
                 })?;

@@ -222,7 +222,7 @@ impl AuditLog for SqliteTx {
             (SELECT id FROM audit_events WHERE tenant_id = $1 LIMIT $2)";
         const DONE: &str = "UPDATE deleted_tenants SET audit_detached_at = $2 WHERE id = $1";
         let limit = i64::try_from(batch).unwrap_or(i64::MAX);
-        attempt!(self, conn => {
+        attempt!(self, platform conn => {
             let Some(row) = sqlx::query(GONE).fetch_optional(&mut *conn).await? else { return Ok(0) };
             let gone: Uuid = row.cell("id")?;
             let detached = sqlx::query(SQL).bind(gone).bind(limit).execute(&mut *conn).await?.rows_affected();

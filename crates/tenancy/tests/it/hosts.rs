@@ -96,6 +96,8 @@ fn ipv6_is_unbracketed_and_compressed() {
     check("user@[::1]:8443", "::1");
     check("::1", "::1");
     check("::", "::");
+    check("::0", "::"); // begins with its own normal form
+    check("[1::0:0]", "1::");
     check("0:0:0:0:0:0:0:0", "::");
     check("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1");
     check("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1");
@@ -333,8 +335,9 @@ proptest! {
         let after_userinfo = input.rsplit('@').next().unwrap_or_default();
         let differs = input.contains(|c: char| c.is_control() || " %*＊/\\?#".contains(c))
             || (!after_userinfo.starts_with('[') && after_userinfo.matches(':').count() > 1);
-        prop_assume!(!differs);
-        prop_assert_eq!(normalize_host(&input).ok(), by_url_crate(&input));
+        if !differs {
+            prop_assert_eq!(normalize_host(&input).ok(), by_url_crate(&input));
+        }
     }
 
     #[test]

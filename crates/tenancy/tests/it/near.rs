@@ -94,21 +94,67 @@ const FRAGMENTS: &[&str] = &[
     "\\",
 ];
 
+/// Those that are accepted unless they meet badly, so that many a near host is one and has a normal form to look at.
+const MILD: &[&str] = &[
+    "a",
+    "B",
+    "9",
+    "-",
+    "_",
+    "~",
+    "ß",
+    "ς",
+    "é",
+    "ﬀ",
+    "K",
+    "\u{ad}",
+    "\u{301}",
+    "１",
+    "②",
+    "ｘ",
+    "日本",
+    "р",
+    "😀",
+    "א",
+    "0x",
+    "7f",
+    "127",
+    "1",
+    "0",
+    ".",
+    "。",
+    "．",
+    "a.",
+    "1.",
+    "xn--bcher-kva.",
+    ".xn--bcher-kva",
+    "XN--0ca.",
+    "ｘｎ－－0ca.",
+];
+
 pub(crate) fn near_host() -> impl Strategy<Value = String> {
     let fragment = prop_oneof![
         8 => select(FRAGMENTS).prop_map(str::to_owned),
         2 => "[a-z0-9]{1,4}",
         1 => any::<char>().prop_map(String::from),
     ];
-    prop::collection::vec(fragment, 0..8).prop_map(|pieces| pieces.concat())
+    let wild = prop::collection::vec(fragment, 0..8).prop_map(|pieces| pieces.concat());
+    let before = select(&["", "", "", "u@", "*."][..]);
+    let after = select(&["", "", "", ":80", ".", ":"][..]);
+    let mild = (before, prop::collection::vec(select(MILD), 1..6), after)
+        .prop_map(|(before, pieces, after)| format!("{before}{}{after}", pieces.concat()));
+    let ipv6 = "\\[?([0-9A-F]{1,4}|0|0000|::){1,4}(:([0-9a-f]{1,4}|0|::)){0,7}\\]?(:80)?";
+    prop_oneof![4 => wild, 4 => mild, 1 => ipv6]
 }
 
 pub(crate) fn near_url() -> impl Strategy<Value = String> {
-    let path = prop::collection::vec(
+    let wild = prop::collection::vec(
         select(&["/", "/", "/", "a", "B", ".", "%2e", "%2F", "%", "~", ":", "@", "?", "#", "\\", "é", "*"][..]),
         0..8,
     );
-    let scheme = select(&["http://", "https://", "HTTPS://", "ftp://", "://", ""][..]);
+    let mild = prop::collection::vec(select(&["/a", "/B.", "/.%2F", "/~", "/:@", "/%2ea"][..]), 0..4);
+    let path = prop_oneof![wild, mild];
+    let scheme = select(&["http://", "https://", "HTTPS://", "hTtP://", "ftp://", "://", ""][..]);
     (scheme, near_host(), path).prop_map(|(scheme, host, path)| format!("{scheme}{host}{}", path.concat()))
 }
 

@@ -1,0 +1,180 @@
+//! The tenant registry service.
+//!
+//! [`serve`] runs it: tests and production start the same function, with their own listener, store and clock. `cli`
+//! is the command line around it. Layers: `api` → `app` → the store's port; `jobs` → `app`; only this file and `cli` name
+//! a concrete store. Invariant: nothing of a running service is global.
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod identity;
+pub mod jobs;
+mod listener;
+pub mod telemetry;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use domain::{ACME, Clock, Plan, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use api::page::Cursors;
+use api::state::{ApiState, Inner};
+use app::{App, Directory, Parts};
+use config::Config;
+use identity::tokens::{TokenSettings, TokenSetupError, TokenVerifier};
+use telemetry::{Metrics, MetricsReader};
+
+/// What a service is given beside its configuration.
+#[derive(Debug)]
+pub struct Deps {
+    /// Where things are kept.
+    pub store: Arc<dyn Store>,
+    /// The service's clock, shifted in dev.
+    pub clock: Arc<dyn Clock>,
+    /// The real clock, by which tokens of others are judged.
+    pub real_clock: Arc<dyn Clock>,
+    /// Where ids come from.
+    pub rng: Arc<dyn Rng>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Reads it out.
+    pub metrics_reader: MetricsReader,
+    /// The platform admin's token, in dev only.
+    pub dev_token: Option<Secret>,
+}
+
+/// Why a service did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The store does not answer.
+    #[error("the store does not answer: {0}")]
+    Store(#[from] store::StoreError),
+    /// The schema is not the one of this program.
+    #[error("{0}")]
+    Schema(String),
+    /// The issuer's settings cannot be used.
+    #[error("{0}")]
+    Tokens(#[from] TokenSetupError),
+    /// The document cannot be written: a fault of ours.
+    #[error("the OpenAPI document cannot be written: {0}")]
+    Document(String),
+    /// The seed of a store in memory was refused.
+    #[error("the store cannot be seeded: {0}")]
+    Seed(domain::Error),
+}
+
+/// Runs the service on a listener until `shutdown` is cancelled, and then until requests in flight have ended or the
+/// configured time is over.
+///
+/// # Errors
+/// [`ServeError`], before the first connection is taken.
+pub async fn serve(
+    config: &Config,
+    deps: Deps,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let Deps { store, clock, real_clock, rng, metrics, metrics_reader, dev_token } = deps;
+    let schema = store.check().await?;
+    if schema.current != schema.wanted {
+        return Err(ServeError::Schema(mend(schema)));
+    }
+    let installation = store.installation().await?;
+    let directory = Arc::new(Directory::new(Arc::clone(&store), config.database.max_staleness));
+    let reserved = config.tenants.reserved_slugs.iter().cloned().collect();
+    let app = Arc::new(App::new(Parts { store: Arc::clone(&store), directory: Arc::clone(&directory), clock, rng, reserved }));
+    let verifier = match &config.keycloak.issuer {
+        Some(issuer) => {
+            let settings = TokenSettings::new(issuer, &config.keycloak.audience);
+            Some(TokenVerifier::new(settings, real_clock)?)
+        }
+        None => None,
+    };
+    let state = ApiState::new(Inner {
+        app: Arc::clone(&app),
+        verifier,
+        dev_token,
+        schemas: api::Schemas::default(),
+        cursors: Cursors::new(&installation.cursor_key),
+        trusted_proxies: config.http.trusted_proxies.clone(),
+        request_timeout: config.http.request_timeout,
+        metrics,
+        metrics_reader,
+        document: api::document().map_err(ServeError::Document)?,
+        stopping: AtomicBool::new(false),
+    });
+
+    let background = CancellationToken::new();
+    let follower = tokio::spawn({
+        let (directory, stop) = (Arc::clone(&directory), background.clone());
+        async move { directory.follow(stop).await }
+    });
+    let mut jobs = jobs::start(&app, &background);
+
+    let router = api::router(state.clone(), &config.http.allowed_origins);
+    listener::run(listener, router, &state, &shutdown, config.shutdown_timeout).await;
+
+    background.cancel();
+    let _ = follower.await;
+    while jobs.join_next().await.is_some() {}
+    store.close().await;
+    Ok(())
+}
+
+/// Puts the tenant `acme` into a store in memory.
+///
+/// # Errors
+/// [`ServeError::Seed`].
+pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn Rng>) -> Result<(), ServeError> {
+    let app = App::new(Parts {
+        store: Arc::clone(store),
+        directory: Arc::new(Directory::new(Arc::clone(store), Duration::ZERO)),
+        clock: Arc::clone(clock),
+        rng: Arc::clone(rng),
+        reserved: ReservedSlugs::default(),
+    });
+    let now = clock.now();
+    let acme = Tenant {
+        id: ACME,
+        slug: Slug::stored("acme".to_owned()),
+        name: "Acme".to_owned(),
+        plan: Plan::Starter,
+        status: Status::Active,
+        status_reason: None,
+        trial_ends_at: None,
+        metadata: BTreeMap::new(),
+        hosts: Vec::new(),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        frozen_at: None,
+        admin_email: None,
+        admin_name: None,
+    };
+    app.seed_tenant(&app.job_ctx("seed"), acme).await.map_err(ServeError::Seed)?;
+    Ok(())
+}
+
+/// Which command mends a schema that is not the one of this program.
+fn mend(schema: store::SchemaState) -> String {
+    let store::SchemaState { current, wanted } = schema;
+    if current > wanted {
+        format!(
+            "the database is at migration {current}, ahead of this program, which knows {wanted}: start the newer release \
+             (or, where data may be lost, run its `tenant-registry migrate down`)"
+        )
+    } else {
+        format!(
+            "the database is at migration {current}, behind this program, which wants {wanted}: run \
+             `tenant-registry migrate up` (or `make migrate-up`), or start with MIGRATE_ON_START=true"
+        )
+    }
+}

@@ -1,0 +1,7 @@
+//! The store as its callers see it, in one binary: the contract suite on every backend, and a file per subject for what
+//! only one backend can do.
+//!
+//! PostgreSQL is private to this process (`store::testing::postgres`). Invariant: without it the run fails, unless
+//! TEST_SHORT=1 asks to leave it out, and then each test says so.
+
+mod contract;
