@@ -56,10 +56,25 @@ pub(super) fn finish(document: &mut OpenApi) {
 
 /// JSON, YAML and the page.
 pub(super) fn render(document: &OpenApi) -> Result<Document, String> {
-    let value = serde_json::to_value(document).map_err(|error| error.to_string())?;
+    let mut value = serde_json::to_value(document).map_err(|error| error.to_string())?;
+    drop_null_defaults(&mut value);
     let json = serde_json::to_vec_pretty(&value).map_err(|error| error.to_string())?;
     let yaml = yaml_serde::to_string(&value).map_err(|error| error.to_string())?;
     Ok(Document { json: json.into(), yaml: yaml.into(), html: Bytes::from(page(&value)) })
+}
+
+/// `default: null` says of a member that may be left out no more than that, and of one that may not be null a falsehood.
+fn drop_null_defaults(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if members.get("default").is_some_and(Value::is_null) {
+                members.shift_remove("default");
+            }
+            members.values_mut().for_each(drop_null_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_null_defaults),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\

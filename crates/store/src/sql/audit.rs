@@ -15,41 +15,41 @@ macro_rules! stamp_audit {
                         return Err(StoreError::Refused("an audit event of another tenant".to_owned()));
                     }
                     for events in batch.events().chunks(ROWS) {
-                    let mut insert = sqlx::QueryBuilder::<Db>::new(
-                        "INSERT INTO audit_events (id, tenant_id, former_tenant_id, group_name, action, crud, actor_id, \
-                         actor, target_id, target, created, received, source_ip, description, is_anonymous, is_failure, \
-                         fields, component, version, external_id, metadata) ",
-                    );
-                    let mut rows = Vec::with_capacity(events.len());
-                    for event in events {
-                        let actor = event.actor.as_ref().map(to_json).transpose()?;
-                        let target = event.target.as_ref().map(to_json).transpose()?;
-                        rows.push((event, actor, target, to_json(&event.fields)?, to_json(&event.metadata)?));
-                    }
-                    insert.push_values(rows, |mut row, (event, actor, target, fields, metadata)| {
-                        row.push_bind(event.id.0)
-                            .push_bind(event.group.map(|id| id.0))
-                            .push_bind(event.group.map(|id| id.0))
-                            .push_bind(&event.group_name)
-                            .push_bind(&event.action)
-                            .push_bind(event.crud.as_str())
-                            .push_bind(event.actor.as_ref().map(|actor| actor.id.as_str()))
-                            .push_bind(actor)
-                            .push_bind(event.target.as_ref().map(|target| target.id.as_str()))
-                            .push_bind(target)
-                            .push_bind(Ts(event.created))
-                            .push_bind(Ts(event.received))
-                            .push_bind(event.source_ip.map(|address| address.to_string()))
-                            .push_bind(&event.description)
-                            .push_bind(event.is_anonymous)
-                            .push_bind(event.is_failure)
-                            .push_bind(fields)
-                            .push_bind(&event.component)
-                            .push_bind(&event.version)
-                            .push_bind(&event.external_id)
-                            .push_bind(metadata);
-                    });
-                    insert.build().execute(&mut *conn).await?;
+                        let mut insert = sqlx::QueryBuilder::<Db>::new(
+                            "INSERT INTO audit_events (id, tenant_id, former_tenant_id, group_name, action, crud, actor_id, \
+                             actor, target_id, target, created, received, source_ip, description, is_anonymous, is_failure, \
+                             fields, component, version, external_id, metadata) ",
+                        );
+                        let mut rows = Vec::with_capacity(events.len());
+                        for event in events {
+                            let actor = event.actor.as_ref().map(to_json).transpose()?;
+                            let target = event.target.as_ref().map(to_json).transpose()?;
+                            rows.push((event, actor, target, to_json(&event.fields)?, to_json(&event.metadata)?));
+                        }
+                        insert.push_values(rows, |mut row, (event, actor, target, fields, metadata)| {
+                            row.push_bind(event.id.0)
+                                .push_bind(event.group.map(|id| id.0))
+                                .push_bind(event.group.map(|id| id.0))
+                                .push_bind(&event.group_name)
+                                .push_bind(&event.action)
+                                .push_bind(event.crud.as_str())
+                                .push_bind(event.actor.as_ref().map(|actor| actor.id.as_str()))
+                                .push_bind(actor)
+                                .push_bind(event.target.as_ref().map(|target| target.id.as_str()))
+                                .push_bind(target)
+                                .push_bind(Ts(event.created))
+                                .push_bind(Ts(event.received))
+                                .push_bind(event.source_ip.map(|address| address.to_string()))
+                                .push_bind(&event.description)
+                                .push_bind(event.is_anonymous)
+                                .push_bind(event.is_failure)
+                                .push_bind(fields)
+                                .push_bind(&event.component)
+                                .push_bind(&event.version)
+                                .push_bind(&event.external_id)
+                                .push_bind(metadata);
+                        });
+                        insert.build().execute(&mut *conn).await?;
                     }
                     Ok(())
                 })

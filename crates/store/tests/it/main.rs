@@ -5,3 +5,5 @@
 //! TEST_SHORT=1 asks to leave it out, and then each test says so.
 
 mod contract;
+mod postgres_feed;
+mod support;

@@ -1,0 +1,8 @@
+//! What tests start and ask: the service, an issuer, a client that checks every answer against the document.
+
+pub(crate) mod client;
+pub(crate) mod issuer;
+pub(crate) mod server;
+
+pub(crate) use client::{Answer, Client};
+pub(crate) use server::{Options, Service, StoreKind, TestClock};
