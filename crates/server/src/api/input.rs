@@ -74,7 +74,8 @@ async fn collect(request: Request) -> Result<(HeaderMap, Bytes), ApiError> {
         ApiError::from(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
     };
     let (parts, body) = request.into_parts();
-    let announced = parts.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        parts.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > BODY_MAX as u64) {
         return Err(too_large());
     }

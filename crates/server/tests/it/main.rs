@@ -7,7 +7,6 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    clippy::wildcard_enum_match_arm,
     reason = "in a test a failure is the answer"
 )]
 #![expect(unreachable_pub, missing_docs, reason = "a test binary has no users")]

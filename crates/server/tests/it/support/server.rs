@@ -1,8 +1,8 @@
 //! A running service for one test: the same `serve` as in production, with a clock that the test moves.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::{Clock, Secret, Timestamp};
@@ -88,7 +88,8 @@ impl Service {
             Some(store) => store,
             None => open_store(kind).await,
         };
-        let mut settings: BTreeMap<&str, String> = BTreeMap::from([("APP_ENV", "dev".to_owned()), ("KEYCLOAK_ISSUER", String::new())]);
+        let mut settings: BTreeMap<&str, String> =
+            BTreeMap::from([("APP_ENV", "dev".to_owned()), ("KEYCLOAK_ISSUER", String::new())]);
         settings.extend(options.settings);
         let pairs: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let config = Config::from_pairs(&pairs).unwrap();
