@@ -126,7 +126,8 @@ pub async fn serve(
     let mut jobs = jobs::start(&app, &background);
 
     let router = api::router(state.clone(), &config.http.allowed_origins);
-    listener::run(listener, router, &state, &shutdown, config.shutdown_timeout).await;
+    let ending = listener::Ending { drain: config.shutdown_drain, deadline: config.shutdown_timeout };
+    listener::run(listener, router, &state, &shutdown, ending).await;
 
     background.cancel();
     let _ = follower.await;
