@@ -11,6 +11,9 @@
 )]
 #![expect(unreachable_pub, missing_docs, reason = "a test binary has no users")]
 
+mod auth;
+mod operations;
 mod support;
 mod tenants;
+mod tidy;
 mod tokens;

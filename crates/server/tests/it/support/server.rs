@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) store: Option<Arc<dyn Store>>,
     /// Whether the background jobs' effects are wanted is up to the test: they always run.
     pub(crate) seed_acme: bool,
+    /// Whether the service has no dev token, as outside dev.
+    pub(crate) without_dev_token: bool,
 }
 
 impl Options {
@@ -104,7 +106,7 @@ impl Service {
             rng: Arc::new(SystemRng::default()),
             metrics: telemetry.metrics().clone(),
             metrics_reader: telemetry.metrics_reader(),
-            dev_token: Some(Secret::from(DEV_TOKEN)),
+            dev_token: (!options.without_dev_token).then(|| Secret::from(DEV_TOKEN)),
         };
         if options.seed_acme {
             server::seed(&deps.store, &deps.clock, &deps.rng).await.unwrap();
