@@ -92,7 +92,7 @@ impl Compiled {
     fn violations(&self, value: &Value) -> Vec<Violation> {
         let mut by_field: BTreeMap<String, Violation> = BTreeMap::new();
         for error in self.validator.iter_errors(value) {
-            for violation in read(&error) {
+            for violation in read(&error, value) {
                 match by_field.get(&violation.field) {
                     Some(known) if rank(known.code) <= rank(violation.code) => {}
                     _ => {
@@ -110,7 +110,7 @@ fn rank(code: FieldCode) -> usize {
     FieldCode::ALL.iter().position(|known| *known == code).unwrap_or(usize::MAX)
 }
 
-fn read(error: &jsonschema::ValidationError<'_>) -> Vec<Violation> {
+fn read(error: &jsonschema::ValidationError<'_>, whole: &Value) -> Vec<Violation> {
     let field = dotted(error.instance_path().as_str());
     let one = |code, message: String| vec![Violation::new(field.clone(), code, message)];
     match error.kind() {
@@ -122,6 +122,17 @@ fn read(error: &jsonschema::ValidationError<'_>) -> Vec<Violation> {
             .iter()
             .map(|name| Violation::new(member(&field, name), FieldCode::UnknownField, "is not known here"))
             .collect(),
+        // How an object without any known member says that it has one: without the name.
+        Kind::FalseSchema => {
+            let names = whole.pointer(error.instance_path().as_str()).and_then(Value::as_object);
+            match names.filter(|names| !names.is_empty()) {
+                Some(names) => names
+                    .keys()
+                    .map(|name| Violation::new(member(&field, name), FieldCode::UnknownField, "is not known here"))
+                    .collect(),
+                None => one(FieldCode::NotAllowed, "is not allowed here".to_owned()),
+            }
+        }
         Kind::Type { kind } => {
             let wanted = match kind {
                 jsonschema::error::TypeKind::Single(one) => one.to_string(),
