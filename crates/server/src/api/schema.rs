@@ -14,6 +14,8 @@ use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::json;
+
 /// Compiled schemas, by type.
 #[derive(Debug, Default)]
 pub struct Schemas(RwLock<HashMap<TypeId, Arc<Compiled>>>);
@@ -36,8 +38,11 @@ impl Schemas {
         if !violations.is_empty() {
             return Err(Error::Validation(violations));
         }
-        // The schema admits what serde does not in a corner or two (`14.0` for an integer).
-        serde_json::from_value(value).map_err(|error| Error::invalid("", FieldCode::WrongType, error.to_string()))
+        // The schema admits what serde does not in one corner: `14.0` is an integer (JSON Schema 2020-12 §4.2.3).
+        T::deserialize(&value).map_err(|error| {
+            let field = json::find_fraction(&value).unwrap_or_default();
+            Error::invalid(field, FieldCode::WrongType, error.to_string())
+        })
     }
 
     /// Turns the texts of a query into the types that the schema of `T` wants, where they can be.
