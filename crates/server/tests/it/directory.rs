@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::faulty::{DRIVER_TEXT, Faults};
 use crate::support::server::eventually;
 use crate::support::setup::{each_store, faulty, off, on, path_of, replicas};
-use crate::support::{Client, Options, Service, StoreKind};
+use crate::support::{Client, Options, Service};
 
 const BY_SLUG: &str = "/v1/tenants/by-slug/beta";
 

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::support::Service;
 use crate::support::server::both_stores;
 use crate::support::setup::{each_store, escaped, path_of, tenant_admin, with_issuer};
-use crate::support::StoreKind;
 
 async fn tenant(service: &Service, slug: &str, hosts: &[&str]) -> Value {
     service.admin.post("/v1/tenants", json!({ "slug": slug, "name": slug, "hosts": hosts })).await.expect(201).body

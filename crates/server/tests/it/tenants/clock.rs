@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::server::eventually;
 use crate::support::setup::{actions_of, each_store, events, events_of, faulty, off, on, path_of, replicas, traces};
-use crate::support::{Options, Service, StoreKind};
+use crate::support::{Options, Service};
 
 async fn short_trial(service: &Service, slug: &str) -> Value {
     let host = format!("https://{slug}.example");

@@ -6,7 +6,6 @@ use domain::Timestamp;
 use domain::time::plus_days;
 use serde_json::{Value, json};
 
-use crate::support::Service;
 use crate::support::server::both_stores;
 use crate::support::setup::{events_of, id_of, path_of, traces};
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::server::both_stores;
 use crate::support::setup::{actions_of, each_store, escaped, events_of, path_of, tenant_admin, traces, with_issuer};
-use crate::support::{Answer, Client, Service, StoreKind};
+use crate::support::{Answer, Client};
 
 async fn put(client: &Client, tenant: &Value, url: &str) -> Answer {
     client.put(&path_of(tenant, "/hosts"), json!({ "url": url })).await
