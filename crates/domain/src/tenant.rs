@@ -438,9 +438,19 @@ fn check_email(field: &str, email: &str) -> Option<Violation> {
             && !local.ends_with('.')
             && !local.contains("..")
             && host.contains('.')
-            && tenancy::normalize_host(host).is_ok_and(|normal| normal.parse::<std::net::IpAddr>().is_err())
+            // A host may end in the root's dot and hold `_`, a mail domain may not (RFC 5321 §4.1.2).
+            && !host.ends_with('.')
+            && tenancy::normalize_host(host).is_ok_and(|normal| is_mail_domain(&normal))
     });
     (!well_formed).then(|| Violation::new(field, FieldCode::InvalidFormat, "is not an e-mail address"))
+}
+
+/// Of a host in normal form.
+fn is_mail_domain(host: &str) -> bool {
+    let label = |label: &str| {
+        !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    host.parse::<std::net::IpAddr>().is_err() && host.split('.').all(label)
 }
 
 fn check_metadata(metadata: &BTreeMap<String, String>) -> Vec<Violation> {

@@ -302,7 +302,9 @@ fn if_match(headers: &HeaderMap) -> Result<Precondition, Error> {
             let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(invalid)?;
             // Weak tags never match here (strong comparison), and a tag of another making is no version of ours.
             if opaque == tag
-                && let Ok(version) = inner.parse()
+                && let Ok(version) = inner.parse::<i64>()
+                // Tags are compared letter by letter: `"05"` is not `"5"`.
+                && version.to_string() == inner
             {
                 versions.push(version);
             }

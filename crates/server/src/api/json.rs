@@ -34,6 +34,16 @@ pub(super) fn find_nul(value: &Value) -> Option<String> {
     }
 }
 
+/// Where a number with a fraction stands, be it only `.0`.
+pub(super) fn find_fraction(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => number.is_f64().then(String::new),
+        Value::Array(items) => (0_usize..).zip(items).find_map(|(place, item)| Some(join(&place.to_string(), &find_fraction(item)?))),
+        Value::Object(members) => members.iter().find_map(|(name, member)| Some(join(name, &find_fraction(member)?))),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
+    }
+}
+
 fn join(outer: &str, inner: &str) -> String {
     if inner.is_empty() { outer.to_owned() } else { format!("{outer}.{inner}") }
 }

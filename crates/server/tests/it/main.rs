@@ -12,6 +12,10 @@
 #![expect(unreachable_pub, missing_docs, reason = "a test binary has no users")]
 
 mod auth;
+mod bad_input;
+mod directory;
+mod idempotency;
+mod manners;
 mod operations;
 mod support;
 mod tenants;
