@@ -12,6 +12,7 @@
 )]
 #![expect(unreachable_pub, missing_docs, reason = "a test binary has no users")]
 
+mod process;
 mod support;
 mod tenants;
 mod tokens;

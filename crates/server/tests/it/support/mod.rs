@@ -2,7 +2,9 @@
 
 pub(crate) mod client;
 pub(crate) mod issuer;
+pub(crate) mod process;
 pub(crate) mod server;
+pub(crate) mod sql;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use server::{Options, Service, StoreKind, TestClock};
