@@ -17,6 +17,7 @@ mod directory;
 mod idempotency;
 mod manners;
 mod operations;
+mod process;
 mod support;
 mod tenants;
 mod tidy;

@@ -6,6 +6,9 @@ pub(crate) mod issuer;
 pub(crate) mod raw;
 pub(crate) mod server;
 pub(crate) mod setup;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod sql;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use server::{Options, Service, StoreKind, TestClock};
