@@ -448,7 +448,9 @@ fn check_email(field: &str, email: &str) -> Option<Violation> {
 /// Of a host in normal form.
 fn is_mail_domain(host: &str) -> bool {
     let label = |label: &str| {
-        !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     host.parse::<std::net::IpAddr>().is_err() && host.split('.').all(label)
 }

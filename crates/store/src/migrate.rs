@@ -5,6 +5,7 @@
 //! processes that migrate at once end with one migrated schema.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use domain::Secret;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
@@ -13,7 +14,8 @@ use sqlx::{Connection as _, Row};
 use crate::error::{Result, StoreError};
 use crate::port::SchemaState;
 use crate::postgres::Hosts;
-use crate::sqlite::connect_options;
+use crate::sqlite::error::is_locked;
+use crate::sqlite::{BUSY_TIMEOUT, connect_options};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -173,8 +175,21 @@ fn newest(migrator: &Migrator) -> i64 {
 }
 
 pub(crate) async fn sqlite_up(path: &Path) -> Result<SchemaState, MigrationError> {
+    let begin = Instant::now();
+    loop {
+        // Several processes may start on one file at once: the migrator's own lock does nothing on SQLite, and neither
+        // the change of a new file to WAL nor a transaction that began with a read waits for the other process.
+        match sqlite_up_once(path).await {
+            Err(error) if is_locked(&error.to_string()) && begin.elapsed() < BUSY_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn sqlite_up_once(path: &Path) -> Result<SchemaState, MigrationError> {
     let mut conn = sqlite_connection(path).await?;
-    // Several processes may start on one file at once: the migrator's own lock does nothing on SQLite.
     let outcome = async {
         conn.ensure_migrations_table("_sqlx_migrations").await?;
         SQLITE.run_direct(None, &mut conn, false).await

@@ -38,7 +38,9 @@ pub(super) fn find_nul(value: &Value) -> Option<String> {
 pub(super) fn find_fraction(value: &Value) -> Option<String> {
     match value {
         Value::Number(number) => number.is_f64().then(String::new),
-        Value::Array(items) => (0_usize..).zip(items).find_map(|(place, item)| Some(join(&place.to_string(), &find_fraction(item)?))),
+        Value::Array(items) => {
+            (0_usize..).zip(items).find_map(|(place, item)| Some(join(&place.to_string(), &find_fraction(item)?)))
+        }
         Value::Object(members) => members.iter().find_map(|(name, member)| Some(join(name, &find_fraction(member)?))),
         Value::Null | Value::Bool(_) | Value::String(_) => None,
     }

@@ -15,6 +15,11 @@ const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 const CONSTRAINT: i32 = 19;
 
+/// Whether somebody else has the file: two that open a new one at once, or change its schema, are told so without waiting.
+pub(crate) fn is_locked(text: &str) -> bool {
+    text.contains("database is locked") || text.contains("database schema is locked")
+}
+
 pub(crate) fn read(error: &SqliteError) -> StoreError {
     let text = error.message().to_owned();
     let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();

@@ -42,7 +42,7 @@ type Query<'q, D, A> = sqlx::query::Query<'q, D, A>;
 /// How many connections read at once.
 const READERS: u32 = 4;
 /// How long a writer waits for another process that writes to the same file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The SQLite store.
 #[derive(Debug)]

@@ -235,16 +235,13 @@ pub async fn feed_after(store: &Arc<dyn Store>, mut after: ChangeSeq) -> Result<
 ///
 /// # Panics
 /// When that takes longer than half a minute.
-#[track_caller]
-pub fn eventually<F>(what: &str, mut ask: impl FnMut() -> F) -> impl Future<Output = ()>
+pub async fn eventually<F>(what: &str, mut ask: impl FnMut() -> F)
 where
     F: Future<Output = bool>,
 {
-    async move {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !ask().await {
-            assert!(Instant::now() < deadline, "not in time: {what}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !ask().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -4,6 +4,8 @@
 //! PostgreSQL is private to this process (`store::testing::postgres`). Invariant: without it the run fails, unless
 //! TEST_SHORT=1 asks to leave it out, and then each test says so.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy does not take for tests")]
+
 mod contract;
 mod migrations;
 mod postgres_feed;

@@ -382,14 +382,14 @@ postgres_test!(two_processes_migrate_one_postgres_database, async |backend: &Pos
 });
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_processes_open_one_new_sqlite_file() {
-    for _ in 0..10 {
+async fn several_processes_open_one_new_sqlite_file() {
+    for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.sqlite");
         let open = |path: PathBuf| tokio::spawn(async move { SqliteStore::open(&path).await.map(drop) });
-        let (one, two) = (open(path.clone()), open(path.clone()));
-        one.await.unwrap().unwrap();
-        two.await.unwrap().unwrap();
+        for opened in [(); 6].map(|()| open(path.clone())) {
+            opened.await.unwrap().unwrap();
+        }
     }
 }
 

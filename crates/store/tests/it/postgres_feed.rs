@@ -190,6 +190,18 @@ postgres_test!(a_stores_own_transaction_that_hangs_is_ended_by_the_server, async
     store.close().await;
 });
 
+postgres_test!(a_reader_that_follows_from_the_head_misses_nothing, async |backend: &Postgres| {
+    let store = backend.pg_store();
+    committed(backend, "a").await;
+    let late = Writer::draws(backend, "late").await;
+    committed(backend, "early").await;
+    let head = store.head().await.unwrap();
+    late.commits().await;
+    // What committed after the head was asked for is not among what a reader saw before it.
+    let page = complete(store, head).await;
+    assert!(names(&page).contains(&"late"), "{page:?} after {head:?}");
+});
+
 postgres_test!(several_gaps_close_one_by_one, async |backend: &Postgres| {
     let store = backend.pg_store();
     let one = Writer::draws(backend, "1").await;
@@ -313,32 +325,11 @@ postgres_test!(a_commit_of_one_replica_wakes_the_others, async |backend: &Postgr
 postgres_test!(a_storm_of_writers_is_followed_without_a_gap, async |backend: &Postgres| {
     const WRITERS: u64 = 12;
     const EACH: u64 = 25;
-    let mut writers = Vec::new();
-    for writer in 0..WRITERS {
-        let mut writing = Writer::new(backend).await;
-        writers.push(tokio::spawn(async move {
-            // A small generator of its own: the order is to differ between writers, not between runs.
-            let mut state = writer * 7919 + 17;
-            let mut random = move |below: u64| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (state >> 33) % below
-            };
-            let mut kept = Vec::new();
-            for number in 0..EACH {
-                let name = format!("{writer}-{number}");
-                writing.run("BEGIN").await;
-                writing.append(&name).await;
-                tokio::time::sleep(Duration::from_millis(random(12))).await;
-                if random(4) == 0 {
-                    writing.run("ROLLBACK").await;
-                } else {
-                    writing.run("COMMIT").await;
-                    kept.push(name);
-                }
-            }
-            kept
-        }));
+    let mut connections = Vec::new();
+    for _ in 0..WRITERS {
+        connections.push(Writer::new(backend).await);
     }
+    // It follows before the first of them writes.
     let follower = backend.replica(|_| {}).await;
     let following = Arc::clone(&follower);
     let (ended, mut is_ended) = tokio::sync::watch::channel(false);
@@ -362,6 +353,31 @@ postgres_test!(a_storm_of_writers_is_followed_without_a_gap, async |backend: &Po
             }
         }
     });
+    let mut writers = Vec::new();
+    for (writer, mut writing) in (0..WRITERS).zip(connections) {
+        writers.push(tokio::spawn(async move {
+            // A small generator of its own: the order is to differ between writers, not between runs.
+            let mut state = writer * 7919 + 17;
+            let mut random = move |below: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            let mut kept = Vec::new();
+            for number in 0..EACH {
+                let name = format!("{writer}-{number}");
+                writing.run("BEGIN").await;
+                writing.append(&name).await;
+                tokio::time::sleep(Duration::from_millis(random(12))).await;
+                if random(4) == 0 {
+                    writing.run("ROLLBACK").await;
+                } else {
+                    writing.run("COMMIT").await;
+                    kept.push(name);
+                }
+            }
+            kept
+        }));
+    }
     let mut kept = Vec::new();
     for writer in writers {
         kept.extend(writer.await.unwrap());

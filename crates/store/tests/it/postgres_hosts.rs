@@ -3,6 +3,7 @@
 //! Servers that are killed here are this file's own. Invariant: the store comes back by itself, without a restart, and what
 //! was acknowledged before is there.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,11 @@ async fn own_cluster(name: &str) -> Option<Cluster> {
         return None;
     }
     if !binaries_found() && std::env::var_os("TEST_POSTGRES_URL").is_some() {
-        eprintln!("{name} needs a server of its own, and the programs of PostgreSQL are not on this machine");
+        // Said on the terminal, past the harness' capture.
+        _ = writeln!(
+            std::io::stderr(),
+            "skipped: {name} needs a PostgreSQL of its own, and only TEST_POSTGRES_URL is set"
+        );
         return None;
     }
     // What survives a kill is the point, so this server waits for the disk.
@@ -92,7 +97,11 @@ async fn a_killed_server_that_comes_back_is_used_again() {
     .unwrap();
     let outcome = view.get_tenant(before.id).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
-    for outcome in [create(&store, &tenant("lost")).await, store.check().await.map(drop), store.changes(ChangeSeq(0), 1).await.map(drop)] {
+    for outcome in [
+        create(&store, &tenant("lost")).await,
+        store.check().await.map(drop),
+        store.changes(ChangeSeq(0), 1).await.map(drop),
+    ] {
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     }
 
@@ -251,7 +260,8 @@ async fn an_owner_who_may_not_make_roles_is_told_what_to_run() {
     let text = error.to_string();
     assert!(matches!(error, MigrationError::Failed(_)), "{text}");
     assert!(text.contains("is missing and plain may not create roles"), "{text}");
-    let (_, command) = text.split_once("Run as a role with CREATEROLE: ").unwrap_or_else(|| panic!("no command: {text}"));
+    let (_, command) =
+        text.split_once("Run as a role with CREATEROLE: ").unwrap_or_else(|| panic!("no command: {text}"));
     // What it says is what helps.
     run(&cluster.superuser_url("postgres"), command).await;
     let state = up(&target).await.unwrap();

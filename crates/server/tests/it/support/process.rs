@@ -206,7 +206,8 @@ impl Process {
 
     /// Sends a signal by its name, `TERM` for example.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", r#"kill -s "$0" "$1""#, name]).arg(self.child.id().to_string()).status();
+        let sent =
+            Command::new("sh").args(["-c", r#"kill -s "$0" "$1""#, name]).arg(self.child.id().to_string()).status();
         assert!(sent.unwrap().success());
     }
 

@@ -167,6 +167,18 @@ pub async fn what_changes_no_tenant_is_not_in_the_feed(backend: &dyn Backend) {
     assert_eq!(feed_after(&store, START).await.unwrap(), []);
 }
 
+pub async fn the_head_is_the_last_change(backend: &dyn Backend) {
+    let store = backend.store();
+    assert_eq!(store.head().await.unwrap(), START);
+    for slug in ["acme", "globex"] {
+        create(&store, &tenant(slug)).await.unwrap();
+        let last = feed_after(&store, START).await.unwrap().last().unwrap().seq;
+        assert_eq!(store.head().await.unwrap(), last);
+    }
+    let head = store.head().await.unwrap();
+    assert_eq!(feed_after(&store, head).await.unwrap(), []);
+}
+
 pub async fn many_writers_leave_a_feed_with_every_change_once(backend: &dyn Backend) {
     const WRITERS: usize = 16;
     const EACH: usize = 5;

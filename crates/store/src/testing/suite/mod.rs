@@ -154,6 +154,7 @@ macro_rules! contract_suite {
                 a_commit_wakes_who_follows
                 what_is_rolled_back_is_not_in_the_feed
                 what_changes_no_tenant_is_not_in_the_feed
+                the_head_is_the_last_change
                 many_writers_leave_a_feed_with_every_change_once
             }
             idempotency {
