@@ -6,4 +6,5 @@
 
 mod contract;
 mod postgres_feed;
+mod sqlite_full;
 mod support;
