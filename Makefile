@@ -18,7 +18,7 @@ help: ## Show this list
 
 .PHONY: dev build
 dev: ## Build and run the service on :8090, embedded store, no other service needed
-	@APP_ENV=dev $(REGISTRY) serve
+	APP_ENV=dev $(CARGO) run $(CARGO_FLAGS) --package server --bin tenant-registry -- serve
 
 build: ## Build ./bin/tenant-registry, optimised
 	$(CARGO) build --release $(CARGO_FLAGS) --package server --bin tenant-registry

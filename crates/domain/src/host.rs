@@ -28,8 +28,8 @@ impl HostRoute {
     /// # Errors
     /// A violation of `field`, with what is wrong with the URL.
     pub fn parse(field: &str, url: &str) -> Result<Self, Violation> {
-        let parsed =
-            RouteUrl::parse(url).map_err(|problem| Violation::new(field, FieldCode::InvalidFormat, problem.to_string()))?;
+        let parsed = RouteUrl::parse(url)
+            .map_err(|problem| Violation::new(field, FieldCode::InvalidFormat, problem.to_string()))?;
         let (host, prefix) = parsed.key();
         Ok(Self { host: host.to_owned(), prefix: prefix.to_owned(), url: parsed.to_string() })
     }
@@ -59,5 +59,9 @@ pub enum Nesting {
 /// The violation of having too many routes.
 #[must_use]
 pub fn too_many_hosts(field: &str, count: usize) -> Violation {
-    Violation::new(field, FieldCode::TooLong, format!("a tenant may have at most {HOSTS_MAX} hosts, would have {count}"))
+    Violation::new(
+        field,
+        FieldCode::TooLong,
+        format!("a tenant may have at most {HOSTS_MAX} hosts, would have {count}"),
+    )
 }

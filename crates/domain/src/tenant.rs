@@ -390,7 +390,11 @@ fn days_out_of_range(field: &str) -> Violation {
 }
 
 fn too_many_members(count: usize) -> Violation {
-    Violation::new("metadata", FieldCode::TooLong, format!("may have at most {METADATA_MAX} members, would have {count}"))
+    Violation::new(
+        "metadata",
+        FieldCode::TooLong,
+        format!("may have at most {METADATA_MAX} members, would have {count}"),
+    )
 }
 
 fn check_name(field: &str, name: &str) -> Vec<Violation> {
@@ -404,7 +408,11 @@ fn check_text(field: &str, value: &str, max: usize) -> Vec<Violation> {
     if value.trim().is_empty() {
         violations.push(Violation::new(field, FieldCode::TooShort, "must not be blank"));
     } else if length > max {
-        violations.push(Violation::new(field, FieldCode::TooLong, format!("may have at most {max} characters, has {length}")));
+        violations.push(Violation::new(
+            field,
+            FieldCode::TooLong,
+            format!("may have at most {max} characters, has {length}"),
+        ));
     }
     if text::has_control(value) {
         violations.push(Violation::new(field, FieldCode::InvalidFormat, "must not contain control characters"));
@@ -421,14 +429,28 @@ fn check_email(field: &str, email: &str) -> Option<Violation> {
     let well_formed = email.rsplit_once('@').is_some_and(|(local, host)| {
         (1..=64).contains(&local.len())
             && !local.contains('@')
-            && !email.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"' | '\\' | '[' | ']'))
+            && !email.chars().any(|c| {
+                c.is_whitespace()
+                    || c.is_control()
+                    || matches!(c, '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"' | '\\' | '[' | ']')
+            })
             && !local.starts_with('.')
             && !local.ends_with('.')
             && !local.contains("..")
             && host.contains('.')
-            && tenancy::normalize_host(host).is_ok_and(|normal| normal.parse::<std::net::IpAddr>().is_err())
+            // A host may end in the root's dot and hold `_`, a mail domain may not (RFC 5321 §4.1.2).
+            && !host.ends_with('.')
+            && tenancy::normalize_host(host).is_ok_and(|normal| is_mail_domain(&normal))
     });
     (!well_formed).then(|| Violation::new(field, FieldCode::InvalidFormat, "is not an e-mail address"))
+}
+
+/// Of a host in normal form.
+fn is_mail_domain(host: &str) -> bool {
+    let label = |label: &str| {
+        !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    host.parse::<std::net::IpAddr>().is_err() && host.split('.').all(label)
 }
 
 fn check_metadata(metadata: &BTreeMap<String, String>) -> Vec<Violation> {

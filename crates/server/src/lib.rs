@@ -90,7 +90,13 @@ pub async fn serve(
     let installation = store.installation().await?;
     let directory = Arc::new(Directory::new(Arc::clone(&store), config.database.max_staleness));
     let reserved = config.tenants.reserved_slugs.iter().cloned().collect();
-    let app = Arc::new(App::new(Parts { store: Arc::clone(&store), directory: Arc::clone(&directory), clock, rng, reserved }));
+    let app = Arc::new(App::new(Parts {
+        store: Arc::clone(&store),
+        directory: Arc::clone(&directory),
+        clock,
+        rng,
+        reserved,
+    }));
     let verifier = match &config.keycloak.issuer {
         Some(issuer) => {
             let settings = TokenSettings::new(issuer, &config.keycloak.audience);
@@ -120,7 +126,8 @@ pub async fn serve(
     let mut jobs = jobs::start(&app, &background);
 
     let router = api::router(state.clone(), &config.http.allowed_origins);
-    listener::run(listener, router, &state, &shutdown, config.shutdown_timeout).await;
+    let ending = listener::Ending { drain: config.shutdown_drain, deadline: config.shutdown_timeout };
+    listener::run(listener, router, &state, &shutdown, ending).await;
 
     background.cancel();
     let _ = follower.await;

@@ -1,7 +1,7 @@
 //! Connections: taken, served, and ended in order.
 //!
-//! Invariant: once `shutdown` is cancelled, readiness is refused first, no new connection is taken after that, and
-//! connections in flight get until the deadline.
+//! Invariant: once `shutdown` is cancelled, readiness is refused first; connections are taken for as long as a load
+//! balancer needs to hear of that, and those in flight get until the deadline.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,20 +23,35 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait after a failed accept (no file descriptors left, as a rule).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How a server ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    /// How long connections are still taken while `/readyz` says no.
+    pub(crate) drain: Duration,
+    /// How long requests in flight get after that.
+    pub(crate) deadline: Duration,
+}
+
 pub(crate) async fn run(
     listener: TcpListener,
     router: Router,
     state: &ApiState,
     shutdown: &CancellationToken,
-    deadline: Duration,
+    ending: Ending,
 ) {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     server.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
     let graceful = GracefulShutdown::new();
+    let stop = async {
+        shutdown.cancelled().await;
+        state.begin_stop();
+        tokio::time::sleep(ending.drain).await;
+    };
+    tokio::pin!(stop);
     loop {
         let (stream, peer) = tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = &mut stop => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -56,10 +71,9 @@ pub(crate) async fn run(
             }
         });
     }
-    state.begin_stop();
     drop(listener);
-    if tokio::time::timeout(deadline, graceful.shutdown()).await.is_err() {
-        tracing::warn!(?deadline, "requests in flight did not end in time");
+    if tokio::time::timeout(ending.deadline, graceful.shutdown()).await.is_err() {
+        tracing::warn!(deadline = ?ending.deadline, "requests in flight did not end in time");
     }
 }
 

@@ -35,7 +35,9 @@ pub enum MigrationError {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// The database was migrated by a newer program.
-    #[error("the database has migration {0}, which this program does not know: use the newer release, or migrate down with it")]
+    #[error(
+        "the database has migration {0}, which this program does not know: use the newer release, or migrate down with it"
+    )]
     Ahead(i64),
     /// A migration that was applied is not the one of this program.
     #[error("migration {0} was applied with another text: a released migration must never be edited")]
@@ -111,7 +113,10 @@ pub async fn down(target: &Target, all: bool) -> Result<SchemaState, MigrationEr
             let outcome = SQLITE.undo(&mut conn, below(&SQLITE, before.current, all)).await;
             let state = sqlite_state(&mut conn).await;
             if outcome.is_ok() && state.as_ref().is_ok_and(|state| state.current == 0) {
-                sqlx::raw_sql("DROP TABLE IF EXISTS _sqlx_migrations").execute(&mut conn).await.map_err(StoreError::from)?;
+                sqlx::raw_sql("DROP TABLE IF EXISTS _sqlx_migrations")
+                    .execute(&mut conn)
+                    .await
+                    .map_err(StoreError::from)?;
             }
             conn.close().await.map_err(StoreError::from)?;
             outcome?;
@@ -122,7 +127,10 @@ pub async fn down(target: &Target, all: bool) -> Result<SchemaState, MigrationEr
             let outcome = POSTGRES.undo(&mut conn, below(&POSTGRES, before.current, all)).await;
             let state = postgres_state(&mut conn).await;
             if outcome.is_ok() && state.as_ref().is_ok_and(|state| state.current == 0) {
-                sqlx::raw_sql("DROP TABLE IF EXISTS _sqlx_migrations").execute(&mut conn).await.map_err(StoreError::from)?;
+                sqlx::raw_sql("DROP TABLE IF EXISTS _sqlx_migrations")
+                    .execute(&mut conn)
+                    .await
+                    .map_err(StoreError::from)?;
             }
             conn.close().await.map_err(StoreError::from)?;
             outcome?;
@@ -185,8 +193,9 @@ pub(crate) async fn sqlite_up(path: &Path) -> Result<SchemaState, MigrationError
 
 async fn sqlite_connection(path: &Path) -> Result<sqlx::SqliteConnection> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| StoreError::Unavailable(format!("cannot make the folder of the database file: {error}")))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            StoreError::Unavailable(format!("cannot make the folder of the database file: {error}"))
+        })?;
     }
     Ok(sqlx::SqliteConnection::connect_with(&connect_options(path)).await?)
 }

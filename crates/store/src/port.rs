@@ -97,8 +97,11 @@ pub trait ReadTx: Send {
     /// All routes in the order of host and prefix, byte by byte.
     async fn list_routes(&mut self, after: Option<(String, String)>, limit: usize) -> Result<Vec<TenantRoute>>;
     /// Audit events, newest first.
-    async fn list_audit_events(&mut self, filter: &AuditFilter, page: Page<(Timestamp, EventId)>)
-    -> Result<Vec<AuditEvent>>;
+    async fn list_audit_events(
+        &mut self,
+        filter: &AuditFilter,
+        page: Page<(Timestamp, EventId)>,
+    ) -> Result<Vec<AuditEvent>>;
 }
 
 /// A transaction. Dropping it rolls back.

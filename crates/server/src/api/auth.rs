@@ -100,7 +100,8 @@ impl<S: Sync> FromRequestParts<S> for Public {
 fn may_call(operation: &mut Operation, who: &str) {
     operation.extensions.insert(MAY_CALL.to_owned(), json!(who));
     if who != "public" {
-        operation.security = ["bearer", "apiKey"].map(|name| [(name.to_owned(), Vec::new())].into_iter().collect()).to_vec();
+        operation.security =
+            ["bearer", "apiKey"].map(|name| [(name.to_owned(), Vec::new())].into_iter().collect()).to_vec();
     }
 }
 

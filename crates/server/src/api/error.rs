@@ -253,7 +253,10 @@ impl OperationOutput for ApiError {
 
     fn operation_response(ctx: &mut GenContext, _operation: &mut Operation) -> Option<DocResponse> {
         let json_schema = ctx.schema.subschema_for::<ProblemView>();
-        let media = MediaType { schema: Some(SchemaObject { json_schema, example: None, external_docs: None }), ..MediaType::default() };
+        let media = MediaType {
+            schema: Some(SchemaObject { json_schema, example: None, external_docs: None }),
+            ..MediaType::default()
+        };
         let mut response = DocResponse { description: "A problem (RFC 9457).".to_owned(), ..DocResponse::default() };
         response.content.insert(PROBLEM_JSON.to_owned(), media);
         Some(response)

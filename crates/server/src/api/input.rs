@@ -10,12 +10,13 @@ use aide::generate::GenContext;
 use aide::openapi::{MediaType, Operation, RequestBody, SchemaObject};
 use aide::operation::{ParamLocation, add_parameters, parameters_from_schema, set_body};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use domain::{Error, FieldCode, Resource, TenantId};
 use http::header::{CONTENT_TYPE, IF_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +29,8 @@ use crate::app::tenants::Precondition;
 
 /// The largest body of an ordinary request, in bytes.
 pub const BODY_MAX: usize = 1 << 20;
+/// How much of a body that is too large is read before the connection is given up, in bytes.
+const DRAIN_MAX: usize = 16 << 20;
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -73,16 +76,22 @@ async fn collect(request: Request) -> Result<(HeaderMap, Bytes), ApiError> {
         let detail = format!("a body may have at most {BODY_MAX} bytes");
         ApiError::from(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
     };
-    let (parts, body) = request.into_parts();
-    let announced = parts.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BODY_MAX as u64) {
-        return Err(too_large());
+    let (parts, mut body) = request.into_parts();
+    let announced = body.size_hint().lower();
+    let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(BODY_MAX).min(BODY_MAX));
+    let mut received = 0;
+    // What is too much is read and thrown away up to a point: a client that is still sending when the connection closes
+    // would never see the answer.
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| malformed("the body broke off"))?.into_data() else { continue };
+        received += data.len();
+        if received <= BODY_MAX {
+            bytes.extend_from_slice(&data);
+        } else if received > DRAIN_MAX {
+            break;
+        }
     }
-    match Limited::new(body, BODY_MAX).collect().await {
-        Ok(collected) => Ok((parts.headers, collected.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(malformed("the body broke off")),
-    }
+    if received > BODY_MAX { Err(too_large()) } else { Ok((parts.headers, bytes.freeze())) }
 }
 
 fn malformed(detail: impl Into<String>) -> ApiError {
@@ -252,8 +261,20 @@ impl OperationInput for TenantPath {
     }
 }
 
-// Its name differs from route to route: the route's own documentation adds it.
+// Its name differs from route to route: the route's own documentation adds it, as a [`PathDocs`].
 impl OperationInput for TextPath {}
+
+/// Documents the parameters of a path, one for each member of `T`.
+#[derive(Debug)]
+pub struct PathDocs<T>(std::marker::PhantomData<T>);
+
+impl<T: JsonSchema> OperationInput for PathDocs<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let schema = ctx.schema.subschema_for::<T>();
+        let parameters = parameters_from_schema(ctx, schema, ParamLocation::Path);
+        add_parameters(ctx, operation, parameters);
+    }
+}
 
 /// `If-Match` (RFC 9110 §13.1.1), judged when it is read, as [`Params`].
 #[derive(Debug)]
@@ -293,7 +314,9 @@ fn if_match(headers: &HeaderMap) -> Result<Precondition, Error> {
             let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(invalid)?;
             // Weak tags never match here (strong comparison), and a tag of another making is no version of ours.
             if opaque == tag
-                && let Ok(version) = inner.parse()
+                && let Ok(version) = inner.parse::<i64>()
+                // Tags are compared letter by letter: `"05"` is not `"5"`.
+                && version.to_string() == inner
             {
                 versions.push(version);
             }

@@ -23,12 +23,24 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
 pub(super) fn find_nul(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => text.contains('\0').then(String::new),
-        Value::Array(items) => (0_usize..).zip(items).find_map(|(place, item)| Some(join(&place.to_string(), &find_nul(item)?))),
+        Value::Array(items) => {
+            (0_usize..).zip(items).find_map(|(place, item)| Some(join(&place.to_string(), &find_nul(item)?)))
+        }
         Value::Object(members) => members.iter().find_map(|(name, member)| {
             let inner = if name.contains('\0') { String::new() } else { find_nul(member)? };
             Some(join(&name.replace('\0', "\u{fffd}"), &inner))
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// Where a number with a fraction stands, be it only `.0`.
+pub(super) fn find_fraction(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => number.is_f64().then(String::new),
+        Value::Array(items) => (0_usize..).zip(items).find_map(|(place, item)| Some(join(&place.to_string(), &find_fraction(item)?))),
+        Value::Object(members) => members.iter().find_map(|(name, member)| Some(join(name, &find_fraction(member)?))),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
     }
 }
 

@@ -82,7 +82,16 @@ fn cors(origins: &AllowedOrigins) -> Option<CorsLayer> {
         AllowedOrigins::Any => AllowOrigin::any(),
         AllowedOrigins::Listed(list) => AllowOrigin::list(list.iter().filter_map(|origin| origin.parse().ok())),
     };
-    let headers = ["authorization", "content-type", "if-match", "idempotency-key", "x-api-key", "x-request-id", "x-tenant-id", "traceparent"];
+    let headers = [
+        "authorization",
+        "content-type",
+        "if-match",
+        "idempotency-key",
+        "x-api-key",
+        "x-request-id",
+        "x-tenant-id",
+        "traceparent",
+    ];
     let exposed = ["etag", "location", "x-request-id", "idempotent-replayed", "retry-after"];
     Some(
         CorsLayer::new()

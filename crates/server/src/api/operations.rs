@@ -109,9 +109,7 @@ pub(super) fn health_docs(operation: TransformOperation<'_>) -> TransformOperati
 }
 
 pub(super) fn readyz_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
-    operation
-        .id("readyz")
-        .tag("operations")
-        .summary("Readiness")
-        .description("200 when the store answers, its schema is current and the service is not shutting down; else 503.")
+    operation.id("readyz").tag("operations").summary("Readiness").description(
+        "200 when the store answers, its schema is current and the service is not shutting down; else 503.",
+    )
 }

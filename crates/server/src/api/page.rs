@@ -55,7 +55,8 @@ impl Cursors {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Error::InvalidCursor)?;
         let (seal, last) = bytes.split_at_checked(SEAL).ok_or(Error::InvalidCursor)?;
         let tag = self.tag(list, last);
-        let genuine = aws_lc_rs::constant_time::verify_slices_are_equal(tag.as_ref().get(..SEAL).unwrap_or_default(), seal);
+        let genuine =
+            aws_lc_rs::constant_time::verify_slices_are_equal(tag.as_ref().get(..SEAL).unwrap_or_default(), seal);
         genuine.map_err(|_| Error::InvalidCursor)?;
         String::from_utf8(last.to_vec()).map_err(|_| Error::InvalidCursor)
     }

@@ -70,8 +70,12 @@ impl<T: JsonSchema, const STATUS: u16> OperationOutput for Reply<T, STATUS> {
     fn operation_response(ctx: &mut GenContext, _operation: &mut Operation) -> Option<DocResponse> {
         let json_schema = ctx.schema.subschema_for::<T>();
         let resolved = ctx.resolve_schema(&json_schema);
-        let description = resolved.get("description").and_then(|text| text.as_str()).unwrap_or("The answer.").to_owned();
-        let media = MediaType { schema: Some(SchemaObject { json_schema, example: None, external_docs: None }), ..MediaType::default() };
+        let description =
+            resolved.get("description").and_then(|text| text.as_str()).unwrap_or("The answer.").to_owned();
+        let media = MediaType {
+            schema: Some(SchemaObject { json_schema, example: None, external_docs: None }),
+            ..MediaType::default()
+        };
         let mut response = DocResponse { description, ..DocResponse::default() };
         response.content.insert("application/json".to_owned(), media);
         Some(response)

@@ -14,6 +14,8 @@ use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::json;
+
 /// Compiled schemas, by type.
 #[derive(Debug, Default)]
 pub struct Schemas(RwLock<HashMap<TypeId, Arc<Compiled>>>);
@@ -36,8 +38,11 @@ impl Schemas {
         if !violations.is_empty() {
             return Err(Error::Validation(violations));
         }
-        // The schema admits what serde does not in a corner or two (`14.0` for an integer).
-        serde_json::from_value(value).map_err(|error| Error::invalid("", FieldCode::WrongType, error.to_string()))
+        // The schema admits what serde does not in one corner: `14.0` is an integer (JSON Schema 2020-12 §4.2.3).
+        T::deserialize(&value).map_err(|error| {
+            let field = json::find_fraction(&value).unwrap_or_default();
+            Error::invalid(field, FieldCode::WrongType, error.to_string())
+        })
     }
 
     /// Turns the texts of a query into the types that the schema of `T` wants, where they can be.
@@ -92,7 +97,7 @@ impl Compiled {
     fn violations(&self, value: &Value) -> Vec<Violation> {
         let mut by_field: BTreeMap<String, Violation> = BTreeMap::new();
         for error in self.validator.iter_errors(value) {
-            for violation in read(&error) {
+            for violation in read(&error, value) {
                 match by_field.get(&violation.field) {
                     Some(known) if rank(known.code) <= rank(violation.code) => {}
                     _ => {
@@ -110,7 +115,7 @@ fn rank(code: FieldCode) -> usize {
     FieldCode::ALL.iter().position(|known| *known == code).unwrap_or(usize::MAX)
 }
 
-fn read(error: &jsonschema::ValidationError<'_>) -> Vec<Violation> {
+fn read(error: &jsonschema::ValidationError<'_>, whole: &Value) -> Vec<Violation> {
     let field = dotted(error.instance_path().as_str());
     let one = |code, message: String| vec![Violation::new(field.clone(), code, message)];
     match error.kind() {
@@ -122,6 +127,17 @@ fn read(error: &jsonschema::ValidationError<'_>) -> Vec<Violation> {
             .iter()
             .map(|name| Violation::new(member(&field, name), FieldCode::UnknownField, "is not known here"))
             .collect(),
+        // How an object without any known member says that it has one: without the name.
+        Kind::FalseSchema => {
+            let names = whole.pointer(error.instance_path().as_str()).and_then(Value::as_object);
+            match names.filter(|names| !names.is_empty()) {
+                Some(names) => names
+                    .keys()
+                    .map(|name| Violation::new(member(&field, name), FieldCode::UnknownField, "is not known here"))
+                    .collect(),
+                None => one(FieldCode::NotAllowed, "is not allowed here".to_owned()),
+            }
+        }
         Kind::Type { kind } => {
             let wanted = match kind {
                 jsonschema::error::TypeKind::Single(one) => one.to_string(),

@@ -46,7 +46,12 @@ impl App {
     ///
     /// # Errors
     /// `IdempotencyKeyReused`, `IdempotencyInProgress`, and those of `work`, whose reservation is given back.
-    pub async fn once<T, W, F>(self: &Arc<Self>, ctx: Ctx, request: Option<IdempotentRequest>, work: W) -> Result<Once<T>>
+    pub async fn once<T, W, F>(
+        self: &Arc<Self>,
+        ctx: Ctx,
+        request: Option<IdempotentRequest>,
+        work: W,
+    ) -> Result<Once<T>>
     where
         T: DeserializeOwned + Send + 'static,
         W: FnOnce(Arc<Self>, Ctx) -> F + Send + 'static,

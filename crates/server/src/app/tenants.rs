@@ -150,7 +150,9 @@ impl App {
         let mut write = self.write_tenant(ctx, id, seen).await?;
         let changed = write.tenant.patch(patch, write.now)?;
         if !changed.is_empty() {
-            write.note(event(ctx, "tenant.updated", Crud::U, &write.tenant, write.now).with("changed", changed.join(",")));
+            write.note(
+                event(ctx, "tenant.updated", Crud::U, &write.tenant, write.now).with("changed", changed.join(",")),
+            );
             write.tx.update_tenant(&write.tenant).await?;
         }
         self.finish(ctx, write).await
@@ -183,7 +185,8 @@ impl App {
         let mut write = self.write_tenant(ctx, id, seen).await?;
         let from = write.tenant.status;
         write.tenant.cancel(write.now)?;
-        let mut cancelled = moved(event(ctx, "tenant.cancelled", Crud::U, &write.tenant, write.now), from, &write.tenant);
+        let mut cancelled =
+            moved(event(ctx, "tenant.cancelled", Crud::U, &write.tenant, write.now), from, &write.tenant);
         cancelled.description = reason;
         write.note(cancelled);
         write.tx.update_tenant(&write.tenant).await?;
@@ -198,7 +201,8 @@ impl App {
         let mut write = self.write_tenant(ctx, id, seen).await?;
         let from = write.tenant.status;
         write.tenant.extend_trial(days, write.now)?;
-        let extended = moved(event(ctx, "tenant.trial_extended", Crud::U, &write.tenant, write.now), from, &write.tenant);
+        let extended =
+            moved(event(ctx, "tenant.trial_extended", Crud::U, &write.tenant, write.now), from, &write.tenant);
         write.note(extended.with("days", days.to_string()));
         write.tx.update_tenant(&write.tenant).await?;
         self.finish(ctx, write).await

@@ -1,7 +1,8 @@
 //! The subcommands, one file each.
 //!
 //! Beside `lib.rs`, this is the only place that names a concrete store. Invariant: a failure is one message on standard
-//! error that says what to do, and exit code 1.
+//! error that says what to do, and exit code 1; what is refused outside dev ends with 2, like any wrong configuration,
+//! so that an orchestrator can tell it from an outage.
 
 mod healthcheck;
 mod migrate;
@@ -21,7 +22,10 @@ type Outcome = Result<(), String>;
 pub fn run(invocation: Invocation) -> ExitCode {
     let Invocation { command, config } = invocation;
     let outcome = match command {
-        Command::Serve => serve::run(config),
+        Command::Serve => match serve::refusal(&config) {
+            Some(message) => return fail(&message, 2),
+            None => serve::run(config),
+        },
         Command::Migrate(command) => migrate::run(&command, &config),
         Command::Config => say(&config.show()),
         Command::Openapi => openapi::run(),
@@ -29,11 +33,13 @@ pub fn run(invocation: Invocation) -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            let _ = writeln!(std::io::stderr(), "tenant-registry: {message}");
-            ExitCode::FAILURE
-        }
+        Err(message) => fail(&message, 1),
     }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "tenant-registry: {message}");
+    ExitCode::from(code)
 }
 
 /// Prints to standard output. A reader that went away is no failure.

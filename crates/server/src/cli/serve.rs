@@ -22,11 +22,14 @@ use crate::clock::{SystemClock, SystemRng};
 use crate::config::{Config, DatabaseUrl, ListenAddr};
 use crate::{Deps, telemetry};
 
-pub(super) fn run(config: Config) -> Outcome {
+/// Why this configuration must not be served, if it must not.
+pub(super) fn refusal(config: &Config) -> Option<String> {
     let refusals: Vec<String> = config.check().iter().map(|refusal| format!("  {refusal}")).collect();
-    if !refusals.is_empty() {
-        return Err(format!("refusing to start in APP_ENV={}:\n{}", config.app_env, refusals.join("\n")));
-    }
+    (!refusals.is_empty()).then(|| format!("refusing to start in APP_ENV={}:\n{}", config.app_env, refusals.join("\n")))
+}
+
+/// Serves a configuration without a [`refusal`].
+pub(super) fn run(config: Config) -> Outcome {
     let telemetry = telemetry::init(&config.telemetry).map_err(|error| error.to_string())?;
     let outcome = block_on(start(&config, &telemetry));
     telemetry.shutdown();
@@ -101,12 +104,13 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
 /// Brings the schema up where that is wanted, and looks at what the login may do.
 async fn prepare(config: &Config, url: &Secret) -> Outcome {
     if config.database.migrate_on_start
-        && let Some(target) = target(config.database.for_migrations())
+        && let Some(target) = target(&config.database.url)
     {
         let state = migrate::up(&target).await.map_err(|error| error.to_string())?;
         tracing::info!(migration = state.current, "schema is up to date");
     } else {
-        let state = migrate::version(&migrate::Target::Postgres(url.clone())).await.map_err(|error| error.to_string())?;
+        let state =
+            migrate::version(&migrate::Target::Postgres(url.clone())).await.map_err(|error| error.to_string())?;
         if state.current != state.wanted {
             return Err(crate::mend(state));
         }

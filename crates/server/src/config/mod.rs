@@ -54,6 +54,8 @@ pub struct Config {
     pub addr: ListenAddr,
     /// `SHUTDOWN_TIMEOUT_SECONDS`.
     pub shutdown_timeout: Duration,
+    /// `SHUTDOWN_DRAIN_SECONDS`.
+    pub shutdown_drain: Duration,
     /// Store and migrations.
     pub database: DatabaseConfig,
     /// Issuer, Admin API, provisioning.
@@ -101,6 +103,7 @@ impl Config {
             app_env,
             addr: reader.parsed("ADDR", ListenAddr::default(), ListenAddr::parse),
             shutdown_timeout: reader.seconds("SHUTDOWN_TIMEOUT_SECONDS", 1..=3600),
+            shutdown_drain: reader.seconds("SHUTDOWN_DRAIN_SECONDS", 0..=3600),
             database: DatabaseConfig::read(reader),
             keycloak: KeycloakConfig::read(reader),
             http: HttpConfig::read(reader),

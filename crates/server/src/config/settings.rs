@@ -179,6 +179,13 @@ pub static ALL: &[Setting] = &[
         ..setting(Section::Service, "SHUTDOWN_TIMEOUT_SECONDS", "25")
     },
     Setting {
+        value_name: "SECONDS",
+        summary: "How long to go on taking connections while not ready, at shutdown",
+        details: "After SIGTERM /readyz answers 503 at once; load balancers need a moment to hear of it. Set it to their \
+            probe period behind one, and leave it 0 elsewhere. Not counted in SHUTDOWN_TIMEOUT_SECONDS.",
+        ..setting(Section::Service, "SHUTDOWN_DRAIN_SECONDS", "0")
+    },
+    Setting {
         empty: Empty::IsAValue,
         value_name: "PATH",
         summary: "TOML file with settings",

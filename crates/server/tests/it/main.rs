@@ -7,11 +7,18 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    clippy::wildcard_enum_match_arm,
     reason = "in a test a failure is the answer"
 )]
 #![expect(unreachable_pub, missing_docs, reason = "a test binary has no users")]
 
+mod auth;
+mod bad_input;
+mod directory;
+mod idempotency;
+mod manners;
+mod operations;
+mod process;
 mod support;
 mod tenants;
+mod tidy;
 mod tokens;

@@ -6,8 +6,8 @@
 //! still not there, it never will be. PostgreSQL makes a commit visible before it releases the transaction's locks, which
 //! is what the argument rests on. Invariant: nothing behind an open gap is given out.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use domain::{Change, ChangeSeq, NewChange};
@@ -15,7 +15,7 @@ use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::Shared;
+use super::{Pools, Shared};
 use crate::error::Result;
 use crate::port::ChangePage;
 use crate::sql::changes::change_of;
@@ -23,10 +23,8 @@ use crate::sql::types::Cells;
 
 /// The channel on which replicas tell each other that there may be more.
 const CHANNEL: &str = "tenant_registry_changes";
-/// How many gaps are remembered as dead: each costs a question again when it is forgotten.
-const DEAD_MAX: usize = 65_536;
-/// How many missing numbers one call looks into; a crash of the server loses at most 32 in a row.
-const MISSING_MAX: usize = 4_096;
+/// How many looks wait at once; what lies behind the last of them is looked at once the first are over.
+const LOOKS_MAX: usize = 64;
 
 /// Appends changes as the last statement before the commit.
 pub(super) async fn append(conn: &mut sqlx::PgConnection, changes: &[NewChange]) -> Result<()> {
@@ -57,81 +55,84 @@ type Holder = String;
 
 #[derive(Debug, Default)]
 struct Gaps {
-    /// Numbers that will never come.
-    dead: std::collections::BTreeSet<i64>,
-    /// Numbers that are missing, and who may still fill them.
-    open: BTreeMap<i64, Arc<HashSet<Holder>>>,
+    /// The server that all this is about: another one may have lost the newest numbers, and give them out again.
+    server: Weak<Pools>,
+    /// A number up to here that a later look does not find will never come.
+    settled: i64,
+    /// What may still be filled, lower tops first.
+    looks: VecDeque<Look>,
+}
+
+/// A look at the feed that met a gap.
+#[derive(Debug)]
+struct Look {
+    /// The highest number that it saw: the lower ones had all been drawn by then.
+    top: i64,
+    /// Who could still fill a gap below.
+    suspects: HashSet<Holder>,
 }
 
 impl Reader {
-    pub(super) async fn changes(&self, pool: &PgPool, after: ChangeSeq, limit: usize) -> Result<ChangePage> {
+    pub(super) async fn changes(&self, pools: &Arc<Pools>, after: ChangeSeq, limit: usize) -> Result<ChangePage> {
         let limit = limit.clamp(1, 100_000);
-        // Numbers are found dead at most once, so this ends; two rounds are the rule.
+        let pool = &pools.platform;
+        // Each further round begins with more numbers settled than the one before, so this ends; two are the rule.
         loop {
+            // Before the look: what was settled after it says nothing about what it could not see.
+            let settled = self.gaps.lock().await.of(pools).settled;
             let changes = read(pool, after.0, limit).await?;
-            let mut gaps = self.gaps.lock().await;
-            let missing = gaps.missing(after.0, &changes);
-            if missing.is_empty() {
+            let Some((gap, top)) = first_gap(after.0.max(settled), &changes) else {
                 return Ok(ChangePage { complete: changes.len() < limit, changes });
+            };
+            // Locked while the holders are asked for: an answer that is older than another's look must not end that.
+            let mut gaps = self.gaps.lock().await;
+            let holders = holders(pool).await?;
+            if gaps.of(pools).settle(top, holders) < gap {
+                return Ok(up_to(changes, gap));
             }
-            let holders = Arc::new(holders(pool).await?);
-            let finished = gaps.note(&missing, &holders);
-            if finished.is_empty() {
-                return Ok(up_to(changes, missing[0]));
-            }
-            // They were missing before their last possible writer ended. Only a look from after that end counts.
-            let late = present(pool, &finished).await?;
-            gaps.bury(&finished, &late);
         }
     }
 }
 
 impl Gaps {
-    /// The numbers between `after` and the last change that are neither there nor known to be dead.
-    fn missing(&self, after: i64, changes: &[Change]) -> Vec<i64> {
-        let mut missing = Vec::new();
-        let mut expected = after + 1;
-        for change in changes {
-            for number in expected..change.seq.0 {
-                if !self.dead.contains(&number) {
-                    missing.push(number);
-                    if missing.len() == MISSING_MAX {
-                        return missing;
-                    }
-                }
-            }
-            expected = change.seq.0 + 1;
+    /// Forgets everything when the server is another one.
+    fn of(&mut self, pools: &Arc<Pools>) -> &mut Self {
+        if !std::ptr::eq(self.server.as_ptr(), Arc::as_ptr(pools)) {
+            *self = Self { server: Arc::downgrade(pools), ..Self::default() };
         }
-        missing
+        self
     }
 
-    /// Notes who may still fill these numbers; gives those that nobody can fill any more.
-    fn note(&mut self, missing: &[i64], holders: &Arc<HashSet<Holder>>) -> Vec<i64> {
-        let mut finished = Vec::new();
-        for number in missing {
-            let suspects = self.open.entry(*number).or_insert_with(|| Arc::clone(holders));
-            if suspects.is_disjoint(holders) {
-                finished.push(*number);
+    /// Ends the looks whose suspects are all over, and notes this one when it reaches further than the others.
+    fn settle(&mut self, top: i64, holders: HashSet<Holder>) -> i64 {
+        for look in &self.looks {
+            if look.suspects.is_disjoint(&holders) {
+                self.settled = self.settled.max(look.top);
             }
         }
-        finished
+        if holders.is_empty() {
+            self.settled = self.settled.max(top);
+        }
+        let settled = self.settled;
+        self.looks.retain(|look| look.top > settled);
+        let noted = self.looks.back().map_or(settled, |look| look.top);
+        if top > noted && self.looks.len() < LOOKS_MAX {
+            self.looks.push_back(Look { top, suspects: holders });
+        }
+        settled
     }
+}
 
-    fn bury(&mut self, finished: &[i64], late: &HashSet<i64>) {
-        for number in finished {
-            self.open.remove(number);
-            if !late.contains(number) {
-                self.dead.insert(*number);
-            }
+/// The first number above `known` that is missing below the highest of these, and that highest.
+fn first_gap(known: i64, changes: &[Change]) -> Option<(i64, i64)> {
+    let mut expected = known + 1;
+    for change in changes.iter().filter(|change| change.seq.0 > known) {
+        if change.seq.0 > expected {
+            return changes.last().map(|last| (expected, last.seq.0));
         }
-        while self.dead.len() > DEAD_MAX {
-            self.dead.pop_first();
-        }
-        // What is open below a buried number has been passed or was filled; it is asked about again if anybody cares.
-        if self.open.len() > DEAD_MAX {
-            self.open.clear();
-        }
+        expected = change.seq.0 + 1;
     }
+    None
 }
 
 fn up_to(mut changes: Vec<Change>, gap: i64) -> ChangePage {
@@ -166,11 +167,6 @@ async fn holders(pool: &PgPool) -> Result<HashSet<Holder>> {
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
         AND classid = 1953653104 AND objid = 1 AND objsubid = 2";
     sqlx::query(SQL).fetch_all(pool).await?.iter().map(|row| row.cell("virtualtransaction")).collect()
-}
-
-async fn present(pool: &PgPool, numbers: &[i64]) -> Result<HashSet<i64>> {
-    const SQL: &str = "SELECT seq FROM changes WHERE seq = ANY($1)";
-    sqlx::query(SQL).bind(numbers).fetch_all(pool).await?.iter().map(|row| row.cell("seq")).collect()
 }
 
 /// Tells the other replicas of commits: one task, after the commit, so that a burst is one message and no writer waits

@@ -27,8 +27,8 @@ use uuid::Uuid;
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope, Store,
-    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
+    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::attempt;
 use crate::sql::audit::stamp_audit;
@@ -109,6 +109,7 @@ impl PgStore {
     pub async fn connect(settings: PgSettings) -> Result<Self> {
         let hosts = Hosts::parse(settings.url.expose())?;
         let host = hosts.writable().await?;
+        roles::check_membership(&hosts.options(host)).await?;
         let pools = Pools::new(&settings, &hosts, host);
         for pool in [&pools.platform, &pools.tenant] {
             pool.acquire().await?;
@@ -203,7 +204,8 @@ impl Store for PgStore {
     }
 
     async fn changes(&self, after: ChangeSeq, limit: usize) -> Result<ChangePage> {
-        self.feed.changes(&self.platform(), after, limit).await.map_err(|error| self.shared.note(error))
+        let pools = self.shared.pools.load_full();
+        self.feed.changes(&pools, after, limit).await.map_err(|error| self.shared.note(error))
     }
 
     async fn head(&self) -> Result<ChangeSeq> {

@@ -3,7 +3,8 @@
 //! The migrations make two roles that own nothing; the service works as them. Row security holds only for a login that
 //! cannot step around it, so the server looks at its own power when it starts, and refuses too much outside dev.
 
-use sqlx::{Connection as _, Row};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, Row};
 
 use super::Hosts;
 use crate::error::{Result, StoreError};
@@ -36,7 +37,13 @@ pub async fn excess_power(url: &str) -> Result<Vec<String>> {
     for row in sqlx::query(REACH).fetch_all(&mut conn).await? {
         let (name, superuser): (String, bool) = (row.try_get("rolname")?, row.try_get("rolsuper")?);
         let power = if superuser { "a superuser" } else { "exempt from row security (BYPASSRLS)" };
-        problems.push(if row.try_get("itself")? {
+        let itself: bool = row.try_get("itself")?;
+        if itself && superuser {
+            // It may become everybody and owns everything: nothing else needs saying.
+            conn.close().await?;
+            return Ok(vec![format!("the login `{name}` is {power}")]);
+        }
+        problems.push(if itself {
             format!("the login `{name}` is {power}")
         } else {
             format!("the login may become `{name}`, which is {power}")
@@ -44,10 +51,13 @@ pub async fn excess_power(url: &str) -> Result<Vec<String>> {
     }
     for row in sqlx::query(OWNED).fetch_all(&mut conn).await? {
         let owner: String = row.try_get("owner")?;
-        problems.push(format!("the login is, or may become, `{owner}`, which owns the tables and could switch row security off"));
+        problems.push(format!(
+            "the login is, or may become, `{owner}`, which owns the tables and could switch row security off"
+        ));
     }
     for role in [PLATFORM, TENANT] {
-        let known = sqlx::query("SELECT 1 FROM pg_roles WHERE rolname = $1").bind(role).fetch_optional(&mut conn).await?;
+        let known =
+            sqlx::query("SELECT 1 FROM pg_roles WHERE rolname = $1").bind(role).fetch_optional(&mut conn).await?;
         if known.is_none() {
             problems.push(format!("the role `{role}` is missing"));
         } else if sqlx::query(APPEND_ONLY).bind(role).fetch_one(&mut conn).await?.try_get("mighty")? {
@@ -56,6 +66,21 @@ pub async fn excess_power(url: &str) -> Result<Vec<String>> {
     }
     conn.close().await?;
     Ok(problems)
+}
+
+/// Whether the login may work as both roles.
+///
+/// Asked on a connection of its own: a pool whose connections cannot take their role says no more than that it timed out.
+///
+/// # Errors
+/// What the database answered; [`explain`] knows it.
+pub(super) async fn check_membership(options: &PgConnectOptions) -> Result<()> {
+    let mut conn = sqlx::PgConnection::connect_with(options).await?;
+    for role in [PLATFORM, TENANT] {
+        sqlx::raw_sql(AssertSqlSafe(format!("SET ROLE {role}"))).execute(&mut conn).await?;
+    }
+    conn.close().await?;
+    Ok(())
 }
 
 /// Explains why a connection could not take its role.

@@ -28,7 +28,13 @@ macro_rules! attempt {
     ($tx:expr, platform $conn:ident => $body:block) => {{
         let scope = $tx.scope;
         let outcome: $crate::error::Result<_> = match $tx.live() {
-            Ok($conn) => async { $crate::sql::platform_only(scope)?; $body }.await,
+            Ok($conn) => {
+                async {
+                    $crate::sql::platform_only(scope)?;
+                    $body
+                }
+                .await
+            }
             Err(error) => Err(error),
         };
         $tx.settle(outcome)

@@ -9,7 +9,9 @@ macro_rules! stamp_port {
         impl ReadTx for $tx {
             async fn get_tenant(&mut self, id: TenantId) -> Result<Option<Tenant>> {
                 const SQL: &str = concat!(
-                    "SELECT ", tenant_columns!(), " FROM tenants t LEFT JOIN tenant_hosts h ON h.tenant_id = t.id ",
+                    "SELECT ",
+                    tenant_columns!(),
+                    " FROM tenants t LEFT JOIN tenant_hosts h ON h.tenant_id = t.id ",
                     "WHERE ($1 IS NULL OR t.id = $1) AND t.id = $2 ORDER BY h.position"
                 );
                 self.tenant_by_id(id, SQL).await

@@ -13,8 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::text::fold;
 use domain::{
-    AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Tenant,
-    TenantId, Timestamp,
+    AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Tenant, TenantId, Timestamp,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, Transaction};
@@ -22,9 +21,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::{Conflict, Result, StoreError};
+use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope, Store,
-    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
+    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::audit::stamp_audit;
 use crate::sql::idempotency::stamp_idempotency;
@@ -32,7 +32,6 @@ use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
 use crate::sql::types::{Cells, Ts, audit_event_of, contains_pattern, host_family, tenants_of, to_json};
 use crate::sql::{attempt, changes::change_of};
-use crate::migrate;
 
 type Db = Sqlite;
 type Connection = sqlx::SqliteConnection;

@@ -236,7 +236,10 @@ async fn make_template() -> String {
         match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await {
             Ok(_) => {}
             // A server that runs already has them from an earlier run, or from another process at this moment.
-            Err(error) if error.as_database_error().is_some_and(|e| matches!(e.code().as_deref(), Some("42710" | "23505"))) => {}
+            Err(error)
+                if error
+                    .as_database_error()
+                    .is_some_and(|e| matches!(e.code().as_deref(), Some("42710" | "23505"))) => {}
             Err(error) => panic!("cannot make the login {login}: {error}"),
         }
     }

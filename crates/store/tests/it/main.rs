@@ -5,6 +5,9 @@
 //! TEST_SHORT=1 asks to leave it out, and then each test says so.
 
 mod contract;
+mod migrations;
 mod postgres_feed;
+mod postgres_hosts;
+mod roles;
 mod sqlite_full;
 mod support;

@@ -146,29 +146,36 @@ postgres_test!(a_number_whose_socket_was_dropped_is_passed, async |backend: &Pos
     assert_eq!(names(&complete(store, START).await), ["b"]);
 });
 
-postgres_test!(nothing_behind_a_transaction_that_hangs_is_given_until_the_server_ends_it, async |backend: &Postgres| {
-    let store = backend.pg_store();
-    let mut hanging = Writer::new(backend).await;
-    // As the store's own connections have it; shorter than the time that this test looks.
-    hanging.run("SET idle_in_transaction_session_timeout = 700").await;
-    hanging.run("BEGIN").await;
-    hanging.append("dead").await;
-    let begin = Instant::now();
-    committed(backend, "b").await;
-    let mut looks = 0;
-    let page = loop {
-        let page = changes(store, START).await;
-        if page.complete {
-            break page;
-        }
-        assert_eq!(names(&page), [""; 0]);
-        assert!(begin.elapsed() < Duration::from_secs(20), "the server does not end it");
-        looks += 1;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
-    assert!(begin.elapsed() >= Duration::from_millis(600) && looks > 3, "it was given early: {:?}", begin.elapsed());
-    assert_eq!(names(&page), ["b"]);
-});
+postgres_test!(
+    nothing_behind_a_transaction_that_hangs_is_given_until_the_server_ends_it,
+    async |backend: &Postgres| {
+        let store = backend.pg_store();
+        let mut hanging = Writer::new(backend).await;
+        // As the store's own connections have it; shorter than the time that this test looks.
+        hanging.run("SET idle_in_transaction_session_timeout = 700").await;
+        hanging.run("BEGIN").await;
+        hanging.append("dead").await;
+        let begin = Instant::now();
+        committed(backend, "b").await;
+        let mut looks = 0;
+        let page = loop {
+            let page = changes(store, START).await;
+            if page.complete {
+                break page;
+            }
+            assert_eq!(names(&page), [""; 0]);
+            assert!(begin.elapsed() < Duration::from_secs(20), "the server does not end it");
+            looks += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        assert!(
+            begin.elapsed() >= Duration::from_millis(600) && looks > 3,
+            "it was given early: {:?}",
+            begin.elapsed()
+        );
+        assert_eq!(names(&page), ["b"]);
+    }
+);
 
 postgres_test!(a_stores_own_transaction_that_hangs_is_ended_by_the_server, async |backend: &Postgres| {
     let store = backend.replica(|settings| settings.statement_timeout = Duration::from_millis(400)).await;
@@ -194,7 +201,7 @@ postgres_test!(several_gaps_close_one_by_one, async |backend: &Postgres| {
     three.commits().await;
     assert_eq!(names(&changes(store, START).await), [""; 0]);
     one.rolls_back().await;
-    eventually("the first gap closes", || async { names(&changes(store, START).await) == ["2", "3"] }).await;
+    // Who drew which number is not known: as long as `four` is open, the first gap may be its.
     assert!(!changes(store, START).await.complete);
     four.commits().await;
     assert_eq!(names(&complete(store, START).await), ["2", "3", "4", "5"]);
@@ -226,17 +233,19 @@ postgres_test!(a_reader_that_starts_anew_passes_many_old_gaps, async |backend: &
     fresh.close().await;
 });
 
-/// More numbers than a reader could remember one by one: a burst that was rolled back, or a restored sequence.
+// More numbers than a reader could remember one by one: a burst that was rolled back, or a restored sequence.
 postgres_test!(a_gap_of_a_hundred_thousand_numbers_is_passed, async |backend: &Postgres| {
     committed(backend, "a").await;
     let mut superuser = backend.superuser().await;
     sqlx::query("SELECT setval('changes_seq', 100000)").execute(&mut superuser).await.unwrap();
     committed(backend, "b").await;
+    let store = backend.pg_store();
+    assert_eq!(names(&complete(store, START).await), ["a", "b"]);
     sqlx::query("SELECT setval('changes_seq', 250000)").execute(&mut superuser).await.unwrap();
     let late = Writer::draws(backend, "late").await;
     committed(backend, "c").await;
-    let store = backend.pg_store();
-    eventually("the dead gaps are passed", || async { names(&changes(store, START).await) == ["a", "b"] }).await;
+    let page = changes(store, START).await;
+    assert_eq!((names(&page), page.complete), (vec!["a", "b"], false));
     late.commits().await;
     assert_eq!(names(&complete(store, START).await), ["a", "b", "late", "c"]);
 });
@@ -369,13 +378,16 @@ postgres_test!(a_storm_of_writers_is_followed_without_a_gap, async |backend: &Po
 
 #[tokio::test]
 async fn a_dead_connection_is_no_reader_of_the_feed() {
-    let Some(backend) = or_skip::<Postgres>("postgres_feed::a_dead_connection_is_no_reader_of_the_feed").await else { return };
+    let Some(backend) = or_skip::<Postgres>("postgres_feed::a_dead_connection_is_no_reader_of_the_feed").await else {
+        return;
+    };
     committed(&backend, "a").await;
     // All the store's idle connections go; the next calls may say so, and then it goes on by itself.
     let mut superuser = PgConnection::connect(&backend.superuser_url()).await.unwrap();
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sqlx::query(sql).execute(&mut superuser).await.unwrap();
     let store = backend.pg_store();
-    eventually("the store reads again", || async { store.changes(START, 10).await.is_ok_and(|page| page.complete) }).await;
+    eventually("the store reads again", || async { store.changes(START, 10).await.is_ok_and(|page| page.complete) })
+        .await;
     store.close().await;
 }

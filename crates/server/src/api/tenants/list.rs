@@ -59,8 +59,7 @@ pub(super) async fn list_tenants(
     };
     // One more than asked for tells whether there is a next page.
     let tenants = state.app.list_tenants(&ctx, filter, Page { after, limit: limit + 1 }).await?;
-    let (tenants, next_cursor) =
-        cut(tenants, limit, |last: &Tenant| state.cursors.seal(&list, &last.id.to_string()));
+    let (tenants, next_cursor) = cut(tenants, limit, |last: &Tenant| state.cursors.seal(&list, &last.id.to_string()));
     Reply::of(&PageView { items: tenants.iter().map(TenantView::from).collect(), next_cursor })
 }
 

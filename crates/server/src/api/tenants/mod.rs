@@ -22,7 +22,10 @@ use super::state::ApiState;
 
 pub(super) fn routes() -> ApiRouter<ApiState> {
     ApiRouter::new()
-        .api_route("/v1/tenants", post_with(create::create_tenant, create::docs).get_with(list::list_tenants, list::docs))
+        .api_route(
+            "/v1/tenants",
+            post_with(create::create_tenant, create::docs).get_with(list::list_tenants, list::docs),
+        )
         .api_route("/v1/tenants/by-slug/{slug}", get_with(get_by_slug::get_tenant_by_slug, get_by_slug::docs))
         .api_route("/v1/tenants/by-host/{host}", get_with(get_by_host::get_tenant_by_host, get_by_host::docs))
         .api_route(
@@ -36,7 +39,8 @@ pub(super) fn routes() -> ApiRouter<ApiState> {
         .api_route("/v1/tenants/{id}/extend-trial", post_with(extend_trial::extend_trial, extend_trial::docs))
         .api_route(
             "/v1/tenants/{id}/hosts",
-            put_with(add_host::add_host, add_host::docs).merge(delete_with(remove_host::remove_host, remove_host::docs)),
+            put_with(add_host::add_host, add_host::docs)
+                .merge(delete_with(remove_host::remove_host, remove_host::docs)),
         )
 }
 

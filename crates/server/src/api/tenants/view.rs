@@ -71,8 +71,14 @@ pub struct ProvisioningView {
 }
 
 impl ProvisioningView {
-    const SKIPPED: Self =
-        Self { status: "skipped", step: None, organization_id: None, invite_url: None, invite_url_kind: None, error: None };
+    const SKIPPED: Self = Self {
+        status: "skipped",
+        step: None,
+        organization_id: None,
+        invite_url: None,
+        invite_url_kind: None,
+        error: None,
+    };
 }
 
 macro_rules! schema_words {

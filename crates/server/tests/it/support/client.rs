@@ -137,7 +137,8 @@ impl Answer {
         let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
         let text = |error: &Value, name: &str| error[name].as_str().unwrap_or_default().to_owned();
         let mut found: Vec<_> = errors.iter().map(|error| (text(error, "field"), text(error, "code"))).collect();
-        let mut wanted: Vec<_> = expected.iter().map(|(field, code)| ((*field).to_owned(), (*code).to_owned())).collect();
+        let mut wanted: Vec<_> =
+            expected.iter().map(|(field, code)| ((*field).to_owned(), (*code).to_owned())).collect();
         found.sort();
         wanted.sort();
         assert_eq!(found, wanted, "{}", answer.text);
@@ -203,6 +204,7 @@ fn check_document(method: &Method, path: &str, answer: &Answer) {
     let mut whole = schema.clone();
     whole["components"] = document()["components"].clone();
     let validator = jsonschema::options().should_validate_formats(true).build(&whole).unwrap();
-    let errors: Vec<String> = validator.iter_errors(&answer.body).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let errors: Vec<String> =
+        validator.iter_errors(&answer.body).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(errors.is_empty(), "{method} {path} {}: {errors:?}\n{}", answer.status, answer.text);
 }

@@ -1,8 +1,8 @@
 //! A running service for one test: the same `serve` as in production, with a clock that the test moves.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::{Clock, Secret, Timestamp};
@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) store: Option<Arc<dyn Store>>,
     /// Whether the background jobs' effects are wanted is up to the test: they always run.
     pub(crate) seed_acme: bool,
+    /// Whether the service has no dev token, as outside dev.
+    pub(crate) without_dev_token: bool,
 }
 
 impl Options {
@@ -88,7 +90,8 @@ impl Service {
             Some(store) => store,
             None => open_store(kind).await,
         };
-        let mut settings: BTreeMap<&str, String> = BTreeMap::from([("APP_ENV", "dev".to_owned()), ("KEYCLOAK_ISSUER", String::new())]);
+        let mut settings: BTreeMap<&str, String> =
+            BTreeMap::from([("APP_ENV", "dev".to_owned()), ("KEYCLOAK_ISSUER", String::new())]);
         settings.extend(options.settings);
         let pairs: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let config = Config::from_pairs(&pairs).unwrap();
@@ -103,7 +106,7 @@ impl Service {
             rng: Arc::new(SystemRng::default()),
             metrics: telemetry.metrics().clone(),
             metrics_reader: telemetry.metrics_reader(),
-            dev_token: Some(Secret::from(DEV_TOKEN)),
+            dev_token: (!options.without_dev_token).then(|| Secret::from(DEV_TOKEN)),
         };
         if options.seed_acme {
             server::seed(&deps.store, &deps.clock, &deps.rng).await.unwrap();

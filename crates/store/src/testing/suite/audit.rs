@@ -24,7 +24,8 @@ async fn all(store: &Arc<dyn Store>) -> Vec<AuditEvent> {
 pub async fn an_event_comes_back_with_every_field(backend: &dyn Backend) {
     let (store, acme) = (backend.store(), tenant("acme"));
     create(&store, &acme).await.unwrap();
-    let texts = BTreeMap::from([("ключ \0".to_owned(), "значение 🦀 \0 \u{1}".to_owned()), ("a".to_owned(), String::new())]);
+    let texts =
+        BTreeMap::from([("ключ \0".to_owned(), "значение 🦀 \0 \u{1}".to_owned()), ("a".to_owned(), String::new())]);
     let (before, after) = ("2001:db8::1".parse().unwrap(), "192.0.2.7".parse().unwrap());
     let party = Party {
         id: "id".to_owned(),

@@ -42,7 +42,8 @@ async fn detach(store: &Arc<dyn Store>, batch: usize) -> u64 {
 
 pub async fn children_go_with_their_parent(backend: &dyn Backend) {
     let store = backend.store();
-    let (acme, other) = (frozen("acme", &["https://a.example", "https://b.example/x"]), frozen("other", &["https://c.example"]));
+    let (acme, other) =
+        (frozen("acme", &["https://a.example", "https://b.example/x"]), frozen("other", &["https://c.example"]));
     create(&store, &acme).await.unwrap();
     create(&store, &other).await.unwrap();
     delete(&store, &acme).await.unwrap();

@@ -34,7 +34,10 @@ fn assert_in_order(changes: &[Change]) {
 }
 
 pub async fn the_feed_has_every_change_in_order(backend: &dyn Backend) {
-    use {ChangeKind::{Host, Tenant}, ChangeOp::{Delete, Upsert}};
+    use {
+        ChangeKind::{Host, Tenant},
+        ChangeOp::{Delete, Upsert},
+    };
     let (store, mut acme) = (backend.store(), tenant_at("acme", &["https://b.example/x", "https://a.example"]));
     create(&store, &acme).await.unwrap();
     let id = acme.id.to_string();
@@ -88,7 +91,10 @@ pub async fn a_hosts_id_is_host_and_prefix(backend: &dyn Backend) {
 }
 
 pub async fn a_deletion_emits_the_children_one_by_one_then_the_tenant(backend: &dyn Backend) {
-    use {ChangeKind::{Host, Tenant}, ChangeOp::Delete};
+    use {
+        ChangeKind::{Host, Tenant},
+        ChangeOp::Delete,
+    };
     let store = backend.store();
     let acme = frozen("acme", &["https://b.example", "https://a.example/x", "https://a.example/y"]);
     create(&store, &acme).await.unwrap();
@@ -97,7 +103,10 @@ pub async fn a_deletion_emits_the_children_one_by_one_then_the_tenant(backend: &
     let changes = feed_after(&store, after).await.unwrap();
     let id = acme.id.to_string();
     let expected = [
-        (Host, Delete, "b.example/"), (Host, Delete, "a.example/x"), (Host, Delete, "a.example/y"), (Tenant, Delete, &id),
+        (Host, Delete, "b.example/"),
+        (Host, Delete, "a.example/x"),
+        (Host, Delete, "a.example/y"),
+        (Tenant, Delete, &id),
     ];
     assert_eq!(sketch(&changes), expected);
     assert_eq!(value(&changes[3]), serde_json::json!({ "slug": "acme" }));
@@ -185,7 +194,8 @@ pub async fn many_writers_leave_a_feed_with_every_change_once(backend: &dyn Back
     assert_in_order(&seen);
     assert_eq!(seen, feed_after(&store, START).await.unwrap());
     for kind in [ChangeKind::Tenant, ChangeKind::Host] {
-        let of_kind: Vec<_> = seen.iter().filter(|c| c.change.kind == kind).filter_map(|c| c.change.tenant_id).collect();
+        let of_kind: Vec<_> =
+            seen.iter().filter(|c| c.change.kind == kind).filter_map(|c| c.change.tenant_id).collect();
         assert_eq!(of_kind.len(), WRITERS * EACH);
         assert_eq!(of_kind.into_iter().collect::<HashSet<_>>(), made);
     }

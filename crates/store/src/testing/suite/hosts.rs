@@ -52,7 +52,9 @@ async fn check_overlap(backend: &dyn Backend, existing: &str, wanted: &str, is_o
         false => refused.unwrap_or_else(|error| panic!("{wanted} beside {existing}: {error}")),
     }
     if is_overlap {
-        add(&store, other.id, wanted, Nesting::Allowed).await.unwrap_or_else(|error| panic!("{wanted} in {existing}: {error}"));
+        add(&store, other.id, wanted, Nesting::Allowed)
+            .await
+            .unwrap_or_else(|error| panic!("{wanted} in {existing}: {error}"));
     }
     let mut tx = store.begin(Scope::Platform).await.unwrap();
     for tenant in [owner.id, other.id] {
@@ -84,10 +86,14 @@ pub async fn hosts_under_another_tenants_wildcard_are_refused_or_allowed_as_aske
 
 pub async fn a_tenant_does_not_overlap_with_itself(backend: &dyn Backend) {
     let store = backend.store();
-    let tenant = tenant_at("acme", &["https://a.example", "https://a.example/x", "https://*.b.example", "https://x.b.example"]);
+    let tenant =
+        tenant_at("acme", &["https://a.example", "https://a.example/x", "https://*.b.example", "https://x.b.example"]);
     create_nested(&store, &tenant, Nesting::Refused).await.unwrap();
     add(&store, tenant.id, "https://a.example/x/y", Nesting::Refused).await.unwrap();
-    assert_eq!(conflict(add(&store, tenant.id, "https://a.example/x", Nesting::Refused).await), taken("https://a.example/x"));
+    assert_eq!(
+        conflict(add(&store, tenant.id, "https://a.example/x", Nesting::Refused).await),
+        taken("https://a.example/x")
+    );
 }
 
 pub async fn a_tenant_that_meets_a_taken_host_is_not_stored(backend: &dyn Backend) {

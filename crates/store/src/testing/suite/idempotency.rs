@@ -87,14 +87,20 @@ pub async fn a_lease_that_ran_out_is_taken_over(backend: &dyn Backend) {
     reserve(&store, &first, now()).await.unwrap();
     let second = Claim { lease_until: later(120), fingerprint: "PUT /".to_owned(), ..claim("k") };
     assert_eq!(reserve(&store, &second, later(60)).await.unwrap(), Claimed::Reserved);
-    assert_eq!(reserve(&store, &Claim { fingerprint: "PUT /".to_owned(), ..claim("k") }, later(61)).await.unwrap(), Claimed::InProgress);
+    assert_eq!(
+        reserve(&store, &Claim { fingerprint: "PUT /".to_owned(), ..claim("k") }, later(61)).await.unwrap(),
+        Claimed::InProgress
+    );
     complete(&store, &second, "second").await.unwrap();
 }
 
 pub async fn a_late_completer_loses(backend: &dyn Backend) {
     let (store, first, second, acme) = (backend.store(), claim("k"), claim("k"), tenant("acme"));
     reserve(&store, &first, now()).await.unwrap();
-    assert_eq!(reserve(&store, &Claim { lease_until: later(120), ..second.clone() }, later(60)).await.unwrap(), Claimed::Reserved);
+    assert_eq!(
+        reserve(&store, &Claim { lease_until: later(120), ..second.clone() }, later(60)).await.unwrap(),
+        Claimed::Reserved
+    );
     let mut tx = store.begin(Scope::Platform).await.unwrap();
     tx.insert_tenant(&acme, Nesting::Refused).await.unwrap();
     assert_eq!(conflict(tx.complete(&first, "first").await), Conflict::ReservationLost);
@@ -138,7 +144,8 @@ pub async fn a_record_expires(backend: &dyn Backend) {
     let (store, mine) = (backend.store(), claim("k"));
     reserve(&store, &mine, now()).await.unwrap();
     complete(&store, &mine, "old").await.unwrap();
-    let next = Claim { fingerprint: "PUT /".to_owned(), lease_until: later(4_000), expires_at: later(8_000), ..claim("k") };
+    let next =
+        Claim { fingerprint: "PUT /".to_owned(), lease_until: later(4_000), expires_at: later(8_000), ..claim("k") };
     assert_eq!(reserve(&store, &next, later(3_599)).await.unwrap(), Claimed::Reused);
     assert_eq!(reserve(&store, &next, later(3_600)).await.unwrap(), Claimed::Reserved);
     let again = Claim { token: claim("k").token, ..next.clone() };

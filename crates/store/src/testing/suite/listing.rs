@@ -49,7 +49,8 @@ pub async fn pages_neither_repeat_nor_skip_while_tenants_are_added(backend: &dyn
     let tenants = create_all(&store, &["t-0", "t-1", "t-2", "t-3", "t-4", "t-5", "t-6"]).await;
     let (mut seen, mut after) = (Vec::new(), None);
     for page in 0.. {
-        let view = store.read(Scope::Platform).await.unwrap().list_tenants(&everything(), Page { after, limit: 3 }).await;
+        let view =
+            store.read(Scope::Platform).await.unwrap().list_tenants(&everything(), Page { after, limit: 3 }).await;
         let listed = view.unwrap();
         assert!(listed.len() <= 3);
         let Some(last) = listed.last() else { break };
@@ -105,7 +106,9 @@ pub async fn the_status_filter_reads_by_the_clock(backend: &dyn Backend) {
 
 pub async fn no_character_of_the_text_filter_is_a_wildcard(backend: &dyn Backend) {
     let store = backend.store();
-    for (slug, name) in [("aaa", "100% sure"), ("bbb", "a_b"), ("ccc", r"a\b"), ("ddd", "a b *?[x]"), ("eee", "1000 sure")] {
+    for (slug, name) in
+        [("aaa", "100% sure"), ("bbb", "a_b"), ("ccc", r"a\b"), ("ddd", "a b *?[x]"), ("eee", "1000 sure")]
+    {
         let mut tenant = tenant(slug);
         tenant.name = name.to_owned();
         create(&store, &tenant).await.unwrap();
@@ -129,7 +132,9 @@ pub async fn no_character_of_the_text_filter_is_a_wildcard(backend: &dyn Backend
 
 pub async fn the_text_filter_ignores_case(backend: &dyn Backend) {
     let store = backend.store();
-    for (slug, name) in [("street", "Straße"), ("odos", "ΟΔΟΣ"), ("istanbul", "İzmir"), ("aerger", "ÄRGER"), ("plain", "Acme Inc")] {
+    for (slug, name) in
+        [("street", "Straße"), ("odos", "ΟΔΟΣ"), ("istanbul", "İzmir"), ("aerger", "ÄRGER"), ("plain", "Acme Inc")]
+    {
         let mut tenant = tenant(slug);
         tenant.name = name.to_owned();
         create(&store, &tenant).await.unwrap();
@@ -154,10 +159,24 @@ pub async fn routes_are_paged_in_the_order_of_their_bytes(backend: &dyn Backend)
     let store = backend.store();
     // A language's collation looks past punctuation and case; the bytes do not.
     let urls = [
-        "https://z.example", "https://a-b.example", "https://a.b.example", "https://ab.example", "https://a.example/b",
-        "https://a.example/B", "https://a.example/a-b", "https://a.example/a.b", "https://a.example/A", "https://a.example/~",
-        "https://a.example/a/b", "https://a.example/a", "https://ä.example", "https://*.a.example", "https://1.example",
-        "https://[2001:db8::1]", "https://10.0.0.1", "https://9.0.0.1",
+        "https://z.example",
+        "https://a-b.example",
+        "https://a.b.example",
+        "https://ab.example",
+        "https://a.example/b",
+        "https://a.example/B",
+        "https://a.example/a-b",
+        "https://a.example/a.b",
+        "https://a.example/A",
+        "https://a.example/~",
+        "https://a.example/a/b",
+        "https://a.example/a",
+        "https://ä.example",
+        "https://*.a.example",
+        "https://1.example",
+        "https://[2001:db8::1]",
+        "https://10.0.0.1",
+        "https://9.0.0.1",
     ];
     let tenant = tenant_at("acme", &urls);
     create(&store, &tenant).await.unwrap();
@@ -178,7 +197,10 @@ pub async fn routes_are_paged_in_the_order_of_their_bytes(backend: &dyn Backend)
 
 pub async fn routes_of_a_host_come_in_the_order_of_their_prefixes(backend: &dyn Backend) {
     let store = backend.store();
-    let (one, two) = (tenant_at("one", &["https://a.example/b", "https://a.example/B", "https://*.a.example"]), tenant_at("two", &["https://a.example", "https://a.example/a"]));
+    let (one, two) = (
+        tenant_at("one", &["https://a.example/b", "https://a.example/B", "https://*.a.example"]),
+        tenant_at("two", &["https://a.example", "https://a.example/a"]),
+    );
     create(&store, &one).await.unwrap();
     create(&store, &two).await.unwrap();
     let mut view = store.read(Scope::Platform).await.unwrap();

@@ -131,7 +131,8 @@ pub async fn of_two_that_want_overlapping_prefixes_one_wins(backend: &dyn Backen
 
 pub async fn two_that_want_the_same_hosts_in_opposite_orders_both_end(backend: &dyn Backend) {
     for round in 0..10 {
-        let mut urls: Vec<String> = (0..6).map(|host| format!("https://h{host}.r{round}.z{}.example", host % 3)).collect();
+        let mut urls: Vec<String> =
+            (0..6).map(|host| format!("https://h{host}.r{round}.z{}.example", host % 3)).collect();
         let forth = tenant_at(&format!("forth-{round}"), &urls.iter().map(String::as_str).collect::<Vec<_>>());
         urls.reverse();
         let back = tenant_at(&format!("back-{round}"), &urls.iter().map(String::as_str).collect::<Vec<_>>());

@@ -16,7 +16,10 @@ use crate::testing::fixtures::{
 };
 
 fn rich(slug: &str) -> Tenant {
-    let mut tenant = tenant_at(slug, &["https://acme.example.com", "http://bücher.example:8080/%C3%BCber%20uns", "https://*.acme.example.com/a"]);
+    let mut tenant = tenant_at(
+        slug,
+        &["https://acme.example.com", "http://bücher.example:8080/%C3%BCber%20uns", "https://*.acme.example.com/a"],
+    );
     tenant.name = "Åcme \"Ünïcode\" 株式会社 🦀 'quotes' \\ % _".to_owned();
     tenant.plan = Plan::Enterprise;
     tenant.metadata = BTreeMap::from([
@@ -49,7 +52,8 @@ pub async fn a_bare_tenant_comes_back(backend: &dyn Backend) {
 pub async fn instants_keep_their_microseconds(backend: &dyn Backend) {
     let store = backend.store();
     // Around 2000, where PostgreSQL counts from; before 1970; the ends of what RFC 3339 can write.
-    let instants = [1, -1, 999_999, 946_684_799_999_999, 946_684_800_000_001, -62_135_596_799_999_999, 253_402_207_200_999_999];
+    let instants =
+        [1, -1, 999_999, 946_684_799_999_999, 946_684_800_000_001, -62_135_596_799_999_999, 253_402_207_200_999_999];
     for (place, micros) in instants.into_iter().enumerate() {
         let mut tenant = tenant(&format!("at-{place}"));
         let at = from_micros(micros);
@@ -62,7 +66,8 @@ pub async fn instants_keep_their_microseconds(backend: &dyn Backend) {
 
 pub async fn hosts_keep_their_order(backend: &dyn Backend) {
     let store = backend.store();
-    let tenant = tenant_at("acme", &["https://z.example", "https://a.example/b", "https://m.example", "https://a.example/a"]);
+    let tenant =
+        tenant_at("acme", &["https://z.example", "https://a.example/b", "https://m.example", "https://a.example/a"]);
     create(&store, &tenant).await.unwrap();
     let found = stored(&store, &tenant).await.unwrap().unwrap();
     let urls: Vec<_> = found.hosts.iter().map(|route| route.url.as_str()).collect();
@@ -82,7 +87,13 @@ pub async fn a_tenant_is_found_by_its_slug_and_only_by_all_of_it(backend: &dyn B
 pub async fn an_update_is_read_back_and_leaves_the_hosts(backend: &dyn Backend) {
     let (store, before) = (backend.store(), rich("acme"));
     create(&store, &before).await.unwrap();
-    let after = Tenant { hosts: before.hosts.clone(), id: before.id, admin_email: before.admin_email.clone(), admin_name: before.admin_name.clone(), ..tenant("acme") };
+    let after = Tenant {
+        hosts: before.hosts.clone(),
+        id: before.id,
+        admin_email: before.admin_email.clone(),
+        admin_name: before.admin_name.clone(),
+        ..tenant("acme")
+    };
     let mut after = Tenant { created_at: before.created_at, version: before.version, ..after };
     after.activate(later(9)).unwrap();
     update(&store, &after).await.unwrap();
@@ -141,7 +152,8 @@ pub async fn a_host_is_free_again_after_deletion(backend: &dyn Backend) {
 
 pub async fn ended_trials_come_earliest_first_and_as_many_as_asked_for(backend: &dyn Backend) {
     let store = backend.store();
-    let mut ends: Vec<(&str, i64)> = vec![("third", -10), ("first", -30), ("second", -20), ("on-time", 0), ("running", 1)];
+    let mut ends: Vec<(&str, i64)> =
+        vec![("third", -10), ("first", -30), ("second", -20), ("on-time", 0), ("running", 1)];
     for (slug, end) in ends.drain(..) {
         let mut tenant = tenant_at(slug, &[&format!("https://{slug}.example")]);
         tenant.trial_ends_at = Some(later(end));

@@ -1,0 +1,180 @@
+//! The read model, as its callers see it: fast when it may be, never wrong, and silent rather than old.
+//!
+//! Invariant: what is answered from memory is counted by the reads that the store did not get.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::support::faulty::{DRIVER_TEXT, Faults};
+use crate::support::server::eventually;
+use crate::support::setup::{each_store, faulty, off, on, path_of, replicas};
+use crate::support::{Client, Options, Service};
+
+const BY_SLUG: &str = "/v1/tenants/by-slug/beta";
+
+/// Whether a GET asked the store.
+async fn asks(client: &Client, faults: &Faults, path: &str) -> bool {
+    let before = faults.reads();
+    client.get(path).await;
+    faults.reads() > before
+}
+
+async fn until_warm(service: &Service, faults: &Faults, path: &str) {
+    eventually("an answer from memory", async || !asks(&service.admin, faults, path).await).await;
+}
+
+each_store! {
+    async fn a_warm_tenant_costs_no_query(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        let made = service.admin.make_tenant("beta").await;
+        for path in [BY_SLUG.to_owned(), path_of(&made, "")] {
+            until_warm(&service, &faults, &path).await;
+            let before = faults.reads();
+            for _ in 0..20 {
+                assert_eq!(service.admin.get(&path).await.expect(200).body, made);
+            }
+            assert_eq!(faults.reads(), before, "{path}");
+        }
+    }
+
+    async fn what_one_service_changes_the_other_shows(kind: StoreKind) {
+        let services = replicas(kind, 2).await;
+        let [(one, _), (other, faults)] = &services[..] else { unreachable!() };
+        let made = one.admin.make_tenant("beta").await;
+        let by_id = path_of(&made, "");
+        until_warm(other, faults, BY_SLUG).await;
+        until_warm(other, faults, &by_id).await;
+        let changed = one.admin.patch(&by_id, json!({ "name": "Changed" })).await.expect(200).body;
+        for path in [BY_SLUG, &by_id] {
+            eventually("the other service shows the change", async || other.admin.get(path).await.body == changed).await;
+        }
+        one.admin.post_empty(&path_of(&made, "/cancel")).await.expect(200);
+        eventually("the other service shows the freeze", async || other.admin.get(BY_SLUG).await.body["status"] == "frozen").await;
+        one.admin.delete(&by_id).await.expect(204);
+        for path in [BY_SLUG, &by_id] {
+            eventually("the tenant is gone there too", async || other.admin.get(path).await.status == 404).await;
+        }
+    }
+
+    async fn absence_ends_when_the_tenant_comes_to_be(kind: StoreKind) {
+        let services = replicas(kind, 2).await;
+        let [(one, near), (other, far)] = &services[..] else { unreachable!() };
+        for (service, faults) in [(one, near), (other, far)] {
+            until_warm(service, faults, BY_SLUG).await;
+            service.admin.get(BY_SLUG).await.problem(404, "not_found");
+        }
+        one.admin.make_tenant("beta").await;
+        one.admin.get(BY_SLUG).await.expect(200);
+        eventually("the other service knows the tenant", async || other.admin.get(BY_SLUG).await.status == 200).await;
+    }
+
+    async fn a_fill_that_began_before_a_change_of_this_service_is_not_kept(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        let made = service.admin.make_tenant("beta").await;
+        until_warm(&service, &faults, "/v1/tenants/by-slug/other").await;
+        let old = slow_fill(&service, &faults, BY_SLUG).await;
+        service.admin.patch(&path_of(&made, ""), json!({ "name": "New" })).await.expect(200);
+        faults.after_look_up.open();
+        old.await.unwrap();
+        assert_eq!(service.admin.get(BY_SLUG).await.expect(200).body["name"], "New");
+    }
+
+    async fn a_fill_that_began_before_a_change_elsewhere_is_not_kept(kind: StoreKind) {
+        let services = replicas(kind, 2).await;
+        let [(one, _), (other, faults)] = &services[..] else { unreachable!() };
+        let made = one.admin.make_tenant("beta").await;
+        // Memory answers only once the feed is confirmed; before that nothing is kept, and the test would show nothing.
+        until_warm(other, faults, "/v1/tenants/by-slug/other").await;
+        let after_creation = faults.feed_calls();
+        eventually("the creation was applied", async || faults.feed_calls() >= after_creation + 2).await;
+        let old = slow_fill(other, faults, BY_SLUG).await;
+        one.admin.patch(&path_of(&made, ""), json!({ "name": "New" })).await.expect(200);
+        // Two more questions to the feed: the first has the change, and the second comes after it was applied.
+        let committed = faults.feed_calls();
+        eventually("the change was applied", async || faults.feed_calls() >= committed + 3).await;
+        faults.after_look_up.open();
+        old.await.unwrap();
+        assert_eq!(other.admin.get(BY_SLUG).await.expect(200).body["name"], "New");
+    }
+
+    async fn a_late_fill_does_not_bring_a_deleted_tenant_back(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        let made = service.admin.make_tenant("beta").await;
+        let by_id = path_of(&made, "");
+        service.admin.post_empty(&path_of(&made, "/cancel")).await.expect(200);
+        until_warm(&service, &faults, "/v1/tenants/by-slug/other").await;
+        let old = slow_fill(&service, &faults, &by_id).await;
+        service.admin.delete(&by_id).await.expect(204);
+        faults.after_look_up.open();
+        old.await.unwrap();
+        service.admin.get(&by_id).await.problem(404, "not_found");
+    }
+
+    async fn cut_off_from_the_feed_the_store_is_asked(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default().set("MAX_STALENESS_SECONDS", "1")).await;
+        let made = service.admin.make_tenant("beta").await;
+        until_warm(&service, &faults, BY_SLUG).await;
+        on(&faults.feed_away);
+        eventually("memory falls silent", async || asks(&service.admin, &faults, BY_SLUG).await).await;
+        for _ in 0..5 {
+            assert!(asks(&service.admin, &faults, BY_SLUG).await);
+        }
+        assert_eq!(service.admin.get(BY_SLUG).await.expect(200).body, made);
+
+        on(&faults.away);
+        for path in [BY_SLUG.to_owned(), path_of(&made, "")] {
+            let refused = service.admin.get(&path).await.problem(503, "unavailable");
+            assert!(refused.header("retry-after").parse::<u32>().is_ok());
+            assert!(!refused.text.contains(DRIVER_TEXT));
+        }
+
+        off(&faults.away);
+        assert_eq!(service.admin.get(BY_SLUG).await.expect(200).body, made);
+        off(&faults.feed_away);
+        until_warm(&service, &faults, BY_SLUG).await;
+        assert_eq!(service.admin.get(BY_SLUG).await.expect(200).body, made);
+    }
+
+    async fn a_store_that_is_away_is_survived_by_memory_for_its_bound_only(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default().set("MAX_STALENESS_SECONDS", "1")).await;
+        let made = service.admin.make_tenant("beta").await;
+        until_warm(&service, &faults, BY_SLUG).await;
+        on(&faults.away);
+        assert_eq!(service.admin.get(BY_SLUG).await.expect(200).body, made);
+        eventually("memory is too old", async || service.admin.get(BY_SLUG).await.status == 503).await;
+        off(&faults.away);
+        eventually("the service recovers", async || service.admin.get(BY_SLUG).await.status == 200).await;
+        until_warm(&service, &faults, BY_SLUG).await;
+    }
+
+    async fn a_gap_that_stays_open_ends_freshness(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default().set("MAX_STALENESS_SECONDS", "1")).await;
+        let made = service.admin.make_tenant("beta").await;
+        until_warm(&service, &faults, BY_SLUG).await;
+        on(&faults.gap);
+        eventually("memory falls silent", async || asks(&service.admin, &faults, BY_SLUG).await).await;
+        assert!(asks(&service.admin, &faults, BY_SLUG).await);
+        off(&faults.gap);
+        until_warm(&service, &faults, BY_SLUG).await;
+        assert_eq!(service.admin.get(BY_SLUG).await.expect(200).body, made);
+    }
+
+    async fn names_that_nobody_can_have_ask_nothing(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        let path = format!("/v1/tenants/by-slug/{}", "a".repeat(64));
+        assert!(!asks(&service.admin, &faults, &path).await);
+        service.admin.get(&path).await.problem(404, "not_found");
+    }
+}
+
+/// Begins a look-up that has read, and now waits until the gate opens.
+async fn slow_fill(service: &Service, faults: &Arc<Faults>, path: &str) -> tokio::task::JoinHandle<()> {
+    faults.after_look_up.close();
+    let (client, path) = (service.admin.clone(), path.to_owned());
+    let old = tokio::spawn(async move {
+        client.get(&path).await.expect(200);
+    });
+    eventually("the look-up has read", async || faults.after_look_up.waiting() == 1).await;
+    old
+}

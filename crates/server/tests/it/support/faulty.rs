@@ -1,0 +1,273 @@
+//! A store with faults on demand, in front of a real one: it counts, delays, fails and panics as a test says.
+//!
+//! Tests of the read model and of the manners start a service on it. Invariant: without a fault switched on it does
+//! exactly what the store behind it does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use domain::{AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, Nesting, Tenant, TenantId, Timestamp};
+use store::{
+    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, Result, SchemaState,
+    Scope, Store, StoreError, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+};
+use tokio::sync::watch;
+
+/// What a driver would say, and no caller may read.
+pub(crate) const DRIVER_TEXT: &str = "connection to db-7.internal refused for registry:hunter2";
+/// What a panic says, and no caller may read.
+pub(crate) const PANIC_TEXT: &str = "planted-panic-of-the-tests";
+
+/// Lets everybody pass, or nobody.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    closed: watch::Sender<bool>,
+    waiting: AtomicUsize,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { closed: watch::channel(false).0, waiting: AtomicUsize::new(0) }
+    }
+}
+
+impl Gate {
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    pub(crate) fn open(&self) {
+        self.closed.send_replace(false);
+    }
+
+    /// How many stand before it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    async fn pass(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _ = self.closed.subscribe().wait_for(|closed| !closed).await;
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The switches, and what was counted.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Everything fails as if the database were away.
+    pub(crate) away: AtomicBool,
+    /// Only the feed fails.
+    pub(crate) feed_away: AtomicBool,
+    /// The feed has a gap that nobody fills.
+    pub(crate) gap: AtomicBool,
+    /// Every read panics.
+    pub(crate) panics: AtomicBool,
+    /// The freezing job finds nothing to do.
+    pub(crate) idle_jobs: AtomicBool,
+    /// Look-ups of one tenant wait here once they have read.
+    pub(crate) after_look_up: Gate,
+    /// New tenants wait here before they are written.
+    pub(crate) before_insert: Gate,
+    /// How many reads began.
+    pub(crate) reads: AtomicUsize,
+    /// How often the feed was asked.
+    pub(crate) feed_calls: AtomicUsize,
+    /// How often the freezing job looked.
+    pub(crate) job_runs: AtomicUsize,
+}
+
+impl Faults {
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn feed_calls(&self) -> usize {
+        self.feed_calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn job_runs(&self) -> usize {
+        self.job_runs.load(Ordering::SeqCst)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.away.load(Ordering::SeqCst) { Err(StoreError::Unavailable(DRIVER_TEXT.to_owned())) } else { Ok(()) }
+    }
+}
+
+/// The store.
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    inner: Arc<dyn Store>,
+    faults: Arc<Faults>,
+}
+
+impl FaultyStore {
+    pub(crate) fn over(inner: Arc<dyn Store>) -> (Arc<dyn Store>, Arc<Faults>) {
+        let faults = Arc::new(Faults::default());
+        (Arc::new(Self { inner, faults: Arc::clone(&faults) }), faults)
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn read(&self, scope: Scope) -> Result<Box<dyn ReadTx>> {
+        self.faults.reads.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.faults.panics.load(Ordering::SeqCst), "{PANIC_TEXT}");
+        self.faults.check()?;
+        Ok(Box::new(FaultyTx { inner: self.inner.read(scope).await?, faults: Arc::clone(&self.faults) }))
+    }
+
+    async fn begin(&self, scope: Scope) -> Result<Box<dyn Tx>> {
+        self.faults.check()?;
+        Ok(Box::new(FaultyTx { inner: self.inner.begin(scope).await?, faults: Arc::clone(&self.faults) }))
+    }
+
+    async fn changes(&self, after: ChangeSeq, limit: usize) -> Result<ChangePage> {
+        self.faults.feed_calls.fetch_add(1, Ordering::SeqCst);
+        self.faults.check()?;
+        if self.faults.feed_away.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable(DRIVER_TEXT.to_owned()));
+        }
+        if self.faults.gap.load(Ordering::SeqCst) {
+            return Ok(ChangePage { changes: Vec::new(), complete: false });
+        }
+        self.inner.changes(after, limit).await
+    }
+
+    async fn head(&self) -> Result<ChangeSeq> {
+        self.faults.check()?;
+        self.inner.head().await
+    }
+
+    fn wake(&self) -> watch::Receiver<u64> {
+        self.inner.wake()
+    }
+
+    async fn installation(&self) -> Result<Installation> {
+        self.inner.installation().await
+    }
+
+    async fn check(&self) -> Result<SchemaState> {
+        self.faults.check()?;
+        self.inner.check().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+struct FaultyTx<T: ?Sized> {
+    faults: Arc<Faults>,
+    inner: Box<T>,
+}
+
+#[async_trait]
+impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
+    async fn get_tenant(&mut self, id: TenantId) -> Result<Option<Tenant>> {
+        let found = self.inner.get_tenant(id).await;
+        self.faults.after_look_up.pass().await;
+        found
+    }
+
+    async fn get_tenant_by_slug(&mut self, slug: &str) -> Result<Option<Tenant>> {
+        let found = self.inner.get_tenant_by_slug(slug).await;
+        self.faults.after_look_up.pass().await;
+        found
+    }
+
+    async fn list_tenants(&mut self, filter: &TenantFilter, page: Page<TenantId>) -> Result<Vec<Tenant>> {
+        self.inner.list_tenants(filter, page).await
+    }
+
+    async fn routes_of_host(&mut self, host: &str) -> Result<Vec<TenantRoute>> {
+        self.inner.routes_of_host(host).await
+    }
+
+    async fn list_routes(&mut self, after: Option<(String, String)>, limit: usize) -> Result<Vec<TenantRoute>> {
+        self.inner.list_routes(after, limit).await
+    }
+
+    async fn list_audit_events(
+        &mut self,
+        filter: &AuditFilter,
+        page: Page<(Timestamp, EventId)>,
+    ) -> Result<Vec<AuditEvent>> {
+        self.inner.list_audit_events(filter, page).await
+    }
+}
+
+#[async_trait]
+impl Tenants for FaultyTx<dyn Tx> {
+    async fn lock_tenant(&mut self, id: TenantId) -> Result<Option<Tenant>> {
+        self.inner.lock_tenant(id).await
+    }
+
+    async fn insert_tenant(&mut self, tenant: &Tenant, nesting: Nesting) -> Result<()> {
+        self.faults.before_insert.pass().await;
+        self.inner.insert_tenant(tenant, nesting).await
+    }
+
+    async fn update_tenant(&mut self, tenant: &Tenant) -> Result<()> {
+        self.inner.update_tenant(tenant).await
+    }
+
+    async fn delete_tenant(&mut self, tenant: &Tenant, at: Timestamp) -> Result<()> {
+        self.inner.delete_tenant(tenant, at).await
+    }
+
+    async fn add_host(&mut self, tenant: TenantId, route: &HostRoute, nesting: Nesting) -> Result<()> {
+        self.inner.add_host(tenant, route, nesting).await
+    }
+
+    async fn remove_host(&mut self, tenant: TenantId, route: &HostRoute) -> Result<bool> {
+        self.inner.remove_host(tenant, route).await
+    }
+
+    async fn lock_ended_trials(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Tenant>> {
+        self.faults.job_runs.fetch_add(1, Ordering::SeqCst);
+        if self.faults.idle_jobs.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
+        self.inner.lock_ended_trials(now, limit).await
+    }
+}
+
+#[async_trait]
+impl AuditLog for FaultyTx<dyn Tx> {
+    async fn detach_audit_events(&mut self, batch: usize, now: Timestamp) -> Result<u64> {
+        self.inner.detach_audit_events(batch, now).await
+    }
+}
+
+#[async_trait]
+impl Idempotency for FaultyTx<dyn Tx> {
+    async fn reserve(&mut self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
+        self.inner.reserve(claim, now).await
+    }
+
+    async fn complete(&mut self, claim: &Claim, outcome: &str) -> Result<()> {
+        self.inner.complete(claim, outcome).await
+    }
+
+    async fn release(&mut self, claim: &Claim) -> Result<()> {
+        self.inner.release(claim).await
+    }
+
+    async fn purge(&mut self, now: Timestamp, limit: usize) -> Result<u64> {
+        self.inner.purge(now, limit).await
+    }
+}
+
+#[async_trait]
+impl Tx for FaultyTx<dyn Tx> {
+    async fn commit(self: Box<Self>, audit: AuditBatch) -> Result<()> {
+        self.inner.commit(audit).await
+    }
+
+    async fn commit_unaudited(self: Box<Self>, why: Unaudited) -> Result<()> {
+        self.inner.commit_unaudited(why).await
+    }
+}
