@@ -3,6 +3,7 @@
 //! All of `aide` that is not an extractor is here. Invariant: the document is the same on every machine, so that the
 //! committed `openapi.yaml` can be compared with it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use aide::openapi::{ApiKeyLocation, Info, License, OpenApi, ReferenceOr, SecurityScheme, Tag};
@@ -62,6 +63,7 @@ pub(super) fn finish(document: &mut OpenApi) {
 pub(super) fn render(document: &OpenApi) -> Result<Document, String> {
     let mut value = serde_json::to_value(document).map_err(|error| error.to_string())?;
     drop_null_defaults(&mut value);
+    drop_unused_schemas(&mut value);
     let json = serde_json::to_vec_pretty(&value).map_err(|error| error.to_string())?;
     let yaml = yaml_serde::to_string(&value).map_err(|error| error.to_string())?;
     Ok(Document { json: json.into(), yaml: yaml.into(), html: Bytes::from(page(&value)) })
@@ -77,6 +79,35 @@ fn drop_null_defaults(value: &mut Value) {
             members.values_mut().for_each(drop_null_defaults);
         }
         Value::Array(items) => items.iter_mut().for_each(drop_null_defaults),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Parameters are written out where they stand; the schemas that they were read from are left behind, with nobody to refer
+/// to them.
+fn drop_unused_schemas(document: &mut Value) {
+    loop {
+        let mut used = BTreeSet::new();
+        references(document, &mut used);
+        let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+        let Some(schemas) = schemas else { return };
+        let before = schemas.len();
+        schemas.retain(|name, _| used.contains(name));
+        if schemas.len() == before {
+            return;
+        }
+    }
+}
+
+fn references(value: &Value, used: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            let name =
+                members.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/components/schemas/"));
+            used.extend(name.map(str::to_owned));
+            members.values().for_each(|member| references(member, used));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, used)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

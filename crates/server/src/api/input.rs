@@ -261,8 +261,20 @@ impl OperationInput for TenantPath {
     }
 }
 
-// Its name differs from route to route: the route's own documentation adds it.
+// Its name differs from route to route: the route's own documentation adds it, as a [`PathDocs`].
 impl OperationInput for TextPath {}
+
+/// Documents the parameters of a path, one for each member of `T`.
+#[derive(Debug)]
+pub struct PathDocs<T>(std::marker::PhantomData<T>);
+
+impl<T: JsonSchema> OperationInput for PathDocs<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let schema = ctx.schema.subschema_for::<T>();
+        let parameters = parameters_from_schema(ctx, schema, ParamLocation::Path);
+        add_parameters(ctx, operation, parameters);
+    }
+}
 
 /// `If-Match` (RFC 9110 §13.1.1), judged when it is read, as [`Params`].
 #[derive(Debug)]

@@ -109,7 +109,7 @@ async fn a_token_for_somebody_else_is_refused() {
         ("an end without value", claims().without("exp")),
         ("not before tomorrow", claims().with("nbf", json!(now + 86_400))),
         ("no subject", claims().without("sub")),
-        ("roles that are none", claims().with("realm_access", json!({ "roles": "PLATFORM_ADMIN" }))),
+        ("roles that are none", claims().with("realm_access", json!({ "roles": ["PLATFORM_ADMIN", 7] }))),
     ] {
         world.claims_refused(what, claims).await;
     }

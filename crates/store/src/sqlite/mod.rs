@@ -16,7 +16,7 @@ use domain::{
     AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Tenant, TenantId, Timestamp,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection as _, Sqlite, Transaction};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -87,6 +87,9 @@ impl SqliteStore {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
+                // A full disk makes SQLite end the transaction by itself, and the driver goes on counting one: such a
+                // connection could never begin another.
+                .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;

@@ -11,4 +11,5 @@ mod migrations;
 mod postgres_feed;
 mod postgres_hosts;
 mod roles;
+mod sqlite_full;
 mod support;

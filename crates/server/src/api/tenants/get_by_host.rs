@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::view::{TenantReply, shared};
 use crate::api::auth::{TenantRead, TenantScoped};
 use crate::api::error::ApiError;
-use crate::api::input::{Params, TextPath};
+use crate::api::input::{Params, PathDocs, TextPath};
 use crate::api::state::ApiState;
 
 /// Which request.
@@ -19,6 +19,14 @@ pub(super) struct HostQuery {
     /// The path of the request, as it stands; `/` where nothing is said.
     #[schemars(length(max = 8192))]
     path: Option<String>,
+}
+
+/// The path.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "read by the document alone")]
+struct HostPath {
+    /// A host in any spelling; a port is left out.
+    host: String,
 }
 
 pub(super) async fn get_tenant_by_host(
@@ -42,5 +50,5 @@ pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> 
         "Read the tenant that a host and path reach",
         "The longest prefix of the path on segment boundaries; an exact host shadows a wildcard.",
     )
-    .parameter_untyped("host", |parameter| parameter.description("A host in any spelling; a port is left out."))
+    .input::<PathDocs<HostPath>>()
 }

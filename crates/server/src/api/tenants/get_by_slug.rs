@@ -2,12 +2,21 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
+use schemars::JsonSchema;
 
 use super::view::{TenantReply, shared};
 use crate::api::auth::{TenantRead, TenantScoped};
 use crate::api::error::ApiError;
-use crate::api::input::{Nothing, Params, TextPath};
+use crate::api::input::{Nothing, Params, PathDocs, TextPath};
 use crate::api::state::ApiState;
+
+/// The path.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "read by the document alone")]
+struct SlugPath {
+    /// The tenant's slug.
+    slug: String,
+}
 
 pub(super) async fn get_tenant_by_slug(
     TenantScoped(ctx, _): TenantScoped<TenantRead>,
@@ -26,5 +35,5 @@ pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> 
         "Read a tenant by its slug",
         "Answered from memory, which follows every change.",
     )
-    .parameter_untyped("slug", |parameter| parameter.description("The tenant's slug."))
+    .input::<PathDocs<SlugPath>>()
 }

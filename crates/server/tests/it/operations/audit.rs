@@ -83,7 +83,7 @@ on_both_stores! {
                     let gone = row.id == "delete_tenant";
                     let group = event.group.map(|group| group.to_string());
                     assert_eq!(group, (!gone).then(|| id.clone()), "{action}");
-                    assert_eq!(event.group_name.as_ref(), Some(&name), "{action}");
+                    assert_eq!(event.group_name.as_ref(), (!gone).then_some(&name), "{action}");
                     assert!(!event.is_anonymous && !event.is_failure, "{action}");
                 }
             }
