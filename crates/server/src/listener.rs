@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
@@ -23,13 +24,14 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait after a failed accept (no file descriptors left, as a rule).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Serves until told to stop, and then until requests have ended or `deadline` is over. Says when it is.
 pub(crate) async fn run(
     listener: TcpListener,
     router: Router,
     state: &ApiState,
     shutdown: &CancellationToken,
     deadline: Duration,
-) {
+) -> Instant {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     server.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
@@ -56,11 +58,13 @@ pub(crate) async fn run(
             }
         });
     }
+    let until = Instant::now() + deadline;
     state.begin_stop();
     drop(listener);
-    if tokio::time::timeout(deadline, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout_at(until, graceful.shutdown()).await.is_err() {
         tracing::warn!(?deadline, "requests in flight did not end in time");
     }
+    until
 }
 
 fn service(

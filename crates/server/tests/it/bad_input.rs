@@ -17,7 +17,11 @@ const JSON: &str = "application/json";
 /// Every call with a body, on a tenant, with a body that would be taken.
 fn calls(tenant: &Value) -> Vec<(Method, String, Value)> {
     vec![
-        (Method::POST, "/v1/tenants".to_owned(), json!({ "slug": "fine", "name": "Fine", "trial_days": 7, "metadata": { "k": "v" }, "hosts": ["https://fine.example"] })),
+        (
+            Method::POST,
+            "/v1/tenants".to_owned(),
+            json!({ "slug": "fine", "name": "Fine", "trial_days": 7, "metadata": { "k": "v" }, "hosts": ["https://fine.example"] }),
+        ),
         (Method::PATCH, path_of(tenant, ""), json!({ "name": "Other", "metadata": { "a": "b", "k": null } })),
         (Method::POST, path_of(tenant, "/cancel"), json!({ "reason": "why" })),
         (Method::POST, path_of(tenant, "/extend-trial"), json!({ "days": 7 })),
@@ -32,7 +36,13 @@ async fn send(service: &Service, method: &Method, path: &str, body: impl Into<Ve
 
 /// Sends a body to every call, and asserts status and code.
 #[track_caller]
-fn everywhere(service: &Service, tenant: &Value, body: impl Into<Vec<u8>>, status: u16, code: &'static str) -> impl Future<Output = ()> {
+fn everywhere(
+    service: &Service,
+    tenant: &Value,
+    body: impl Into<Vec<u8>>,
+    status: u16,
+    code: &'static str,
+) -> impl Future<Output = ()> {
     let (at, body) = (Location::caller(), body.into());
     async move {
         for (method, path, _) in calls(tenant) {
@@ -79,7 +89,8 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
                 bytes.splice(target..target, piece);
             }
             _ => {
-                let odd: [&[u8]; 6] = [b"\\ud800", b"\\u0000", b"1e400", b"null", "\u{202e}".as_bytes(), b"\"a\":1,\"a\":2"];
+                let odd: [&[u8]; 6] =
+                    [b"\\ud800", b"\\u0000", b"1e400", b"null", "\u{202e}".as_bytes(), b"\"a\":1,\"a\":2"];
                 bytes.splice(place..place, odd[dice.roll(6)].iter().copied());
             }
         }
@@ -89,9 +100,28 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
 /// A value that nobody expects.
 fn odd_value(dice: &mut Dice) -> Value {
     let odd = [
-        json!(null), json!(true), json!(0), json!(-1), json!(1e20), json!(-0.0), json!(14.5), json!(u64::MAX), json!(i64::MIN), json!(""),
-        json!("\0"), json!("a".repeat(3_000)), json!("\u{202e}\u{feff}"), json!("'; DROP TABLE tenants; --"), json!([]), json!([[]]),
-        json!({}), json!({ "": {} }), json!([null]), json!("%00"), json!("${jndi:ldap://x}"), json!("0192f0c1-2345-7abc-8def-0123456789ab"),
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1e20),
+        json!(-0.0),
+        json!(14.5),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(""),
+        json!("\0"),
+        json!("a".repeat(3_000)),
+        json!("\u{202e}\u{feff}"),
+        json!("'; DROP TABLE tenants; --"),
+        json!([]),
+        json!([[]]),
+        json!({}),
+        json!({ "": {} }),
+        json!([null]),
+        json!("%00"),
+        json!("${jndi:ldap://x}"),
+        json!("0192f0c1-2345-7abc-8def-0123456789ab"),
     ];
     odd[dice.roll(odd.len())].clone()
 }

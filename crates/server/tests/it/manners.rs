@@ -14,7 +14,10 @@ use crate::support::setup::{each_store, events, faulty, off, on, traces};
 use crate::support::{Answer, Client, Options, Service};
 
 const HEADERS: [(&str, &str); 4] = [
-    ("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"), ("referrer-policy", "no-referrer"), ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-store"),
 ];
 
 #[track_caller]

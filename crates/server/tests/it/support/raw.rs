@@ -40,5 +40,9 @@ pub(crate) async fn raw_bytes(service: &Service, bytes: &[u8]) -> RawAnswer {
     let text = String::from_utf8(answer).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    RawAnswer { status: status.unwrap_or_else(|| panic!("no answer: {text:?}")), head: head.to_lowercase(), body: body.to_owned() }
+    RawAnswer {
+        status: status.unwrap_or_else(|| panic!("no answer: {text:?}")),
+        head: head.to_lowercase(),
+        body: body.to_owned(),
+    }
 }

@@ -32,7 +32,9 @@ pub(crate) async fn replicas(kind: StoreKind, count: usize) -> Vec<(Service, Arc
     for _ in 0..count {
         let own: Arc<dyn Store> = match &shared {
             Some(store) => Arc::clone(store),
-            None => Arc::new(PgStore::connect(PgSettings { max_connections: 6, ..PgSettings::new(url.clone()) }).await.unwrap()),
+            None => Arc::new(
+                PgStore::connect(PgSettings { max_connections: 6, ..PgSettings::new(url.clone()) }).await.unwrap(),
+            ),
         };
         let (store, faults) = FaultyStore::over(own);
         services.push((Service::start_with(kind, Options { store: Some(store), ..Options::default() }).await, faults));
@@ -94,7 +96,9 @@ pub(crate) fn path_of(tenant: &Value, rest: &str) -> String {
 
 /// A text as it stands in a URL, everything but letters and digits escaped.
 pub(crate) fn escaped(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 /// Turns a fault on.

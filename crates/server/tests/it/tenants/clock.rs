@@ -20,7 +20,9 @@ async fn short_trial(service: &Service, slug: &str) -> Value {
 /// Every way to read the tenant `beta`, as text.
 async fn readings(service: &Service, tenant: &Value) -> Vec<String> {
     let mut texts = Vec::new();
-    for path in [path_of(tenant, ""), "/v1/tenants/by-slug/beta".to_owned(), "/v1/tenants/by-host/beta.example".to_owned()] {
+    for path in
+        [path_of(tenant, ""), "/v1/tenants/by-slug/beta".to_owned(), "/v1/tenants/by-host/beta.example".to_owned()]
+    {
         let read = service.admin.get(&path).await.expect(200);
         texts.push(format!("{} {}", read.header("etag"), read.text));
     }

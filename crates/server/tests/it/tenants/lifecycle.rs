@@ -98,7 +98,8 @@ fn check_fields(row: &str, step: &str, before: &Value, after: &Value) {
         "cancel" => assert_eq!(after["frozen_at"], after["updated_at"], "{row}"),
         _ => assert_eq!((&after["frozen_at"], &after["status_reason"]), (&Value::Null, &Value::Null), "{row}"),
     }
-    let from: Timestamp = if before["status"] == "frozen" { time(after, "updated_at") } else { time(before, "trial_ends_at") };
+    let from: Timestamp =
+        if before["status"] == "frozen" { time(after, "updated_at") } else { time(before, "trial_ends_at") };
     match step {
         "extend-trial" => assert_eq!(time(after, "trial_ends_at"), plus_days(from, 10), "{row}"),
         _ => assert_eq!(after["trial_ends_at"], before["trial_ends_at"], "{row}"),

@@ -6,9 +6,9 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use crate::support::Service;
 use crate::support::server::both_stores;
 use crate::support::setup::{each_store, escaped, path_of, tenant_admin, with_issuer};
-use crate::support::Service;
 
 async fn slugs(service: &Service, query: &str) -> Vec<String> {
     let page = service.admin.get(&format!("/v1/tenants?{query}")).await.expect(200).body;
