@@ -22,6 +22,7 @@ use std::time::Duration;
 use domain::{ACME, Clock, Plan, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use api::page::Cursors;
@@ -30,6 +31,9 @@ use app::{App, Directory, Parts};
 use config::Config;
 use identity::tokens::{TokenSettings, TokenSetupError, TokenVerifier};
 use telemetry::{Metrics, MetricsReader};
+
+/// What closing the store gets when requests used up all of the time to stop.
+const LAST_GRACE: Duration = Duration::from_secs(1);
 
 /// What a service is given beside its configuration.
 #[derive(Debug)]
@@ -127,12 +131,18 @@ pub async fn serve(
 
     let router = api::router(state.clone(), &config.http.allowed_origins);
     let ending = listener::Ending { drain: config.shutdown_drain, deadline: config.shutdown_timeout };
-    listener::run(listener, router, &state, &shutdown, ending).await;
+    let until = listener::run(listener, router, &state, &shutdown, ending).await;
 
     background.cancel();
-    let _ = follower.await;
-    while jobs.join_next().await.is_some() {}
-    store.close().await;
+    let orderly = async {
+        let _ = follower.await;
+        while jobs.join_next().await.is_some() {}
+        store.close().await;
+    };
+    // A request that was given up may still hold a connection, for which closing would wait.
+    if tokio::time::timeout_at(until.max(Instant::now() + LAST_GRACE), orderly).await.is_err() {
+        tracing::warn!("the store could not be closed in time: somebody still holds a connection");
+    }
     Ok(())
 }
 

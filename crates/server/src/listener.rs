@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
@@ -32,13 +33,14 @@ pub(crate) struct Ending {
     pub(crate) deadline: Duration,
 }
 
+/// Serves until told to stop, and then until requests have ended or the deadline is over. Says when that is.
 pub(crate) async fn run(
     listener: TcpListener,
     router: Router,
     state: &ApiState,
     shutdown: &CancellationToken,
     ending: Ending,
-) {
+) -> Instant {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     server.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
@@ -71,10 +73,12 @@ pub(crate) async fn run(
             }
         });
     }
+    let until = Instant::now() + ending.deadline;
     drop(listener);
-    if tokio::time::timeout(ending.deadline, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout_at(until, graceful.shutdown()).await.is_err() {
         tracing::warn!(deadline = ?ending.deadline, "requests in flight did not end in time");
     }
+    until
 }
 
 fn service(

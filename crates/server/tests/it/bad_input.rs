@@ -70,6 +70,8 @@ impl Dice {
     }
 }
 
+const ODD_BYTES: &[u8] = b"{}[]\",:\\0-.eE\xff\x00u\n";
+
 /// Breaks a body somewhere.
 fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
     for _ in 0..=dice.roll(3) {
@@ -79,7 +81,7 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
             1 if place < bytes.len() => {
                 bytes.remove(place);
             }
-            2 => bytes.insert(place, b"{}[]\",:\\0-.eE\xff\x00u\n"[dice.roll(18)]),
+            2 => bytes.insert(place, ODD_BYTES[dice.roll(ODD_BYTES.len())]),
             3 => bytes.truncate(place),
             4 => {
                 let piece = bytes[place..(place + dice.roll(12)).min(bytes.len())].to_vec();

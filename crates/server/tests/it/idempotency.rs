@@ -13,7 +13,7 @@ use crate::support::server::{both_stores, eventually};
 use crate::support::setup::{
     actions_of, each_store, faulty, off, on, path_of, replicas, tenant_admin, traces, with_issuer,
 };
-use crate::support::{Answer, Client, Options, Service};
+use crate::support::{Answer, Client, Options, Service, StoreKind};
 
 fn keyed(client: &Client, key: &str) -> Client {
     client.with("idempotency-key", key)

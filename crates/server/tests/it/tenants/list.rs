@@ -160,6 +160,9 @@ both_stores! {
             service.admin.get(&format!("/v1/tenants?cursor={of_other}")).await.problem(400, "invalid_cursor");
             service.admin.get(&format!("/v1/tenants?{other}&cursor={of_other}")).await.expect(200);
         }
+        // Filters of one length, so that it is their text that is sealed.
+        let of_t = cursor(&service, "q=t&limit=1").await;
+        service.admin.get(&format!("/v1/tenants?q=-&cursor={of_t}")).await.problem(400, "invalid_cursor");
         // The limit is no filter.
         assert_eq!(slugs(&service, &format!("limit=2&cursor={genuine}")).await, ["t-2", "t-1"]);
         assert_eq!(slugs(&service, &format!("limit=200&cursor={genuine}")).await, ["t-2", "t-1", "t-0"]);
