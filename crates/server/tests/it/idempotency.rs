@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use crate::support::faulty::Faults;
 use crate::support::raw::raw;
 use crate::support::server::{both_stores, eventually};
-use crate::support::setup::{actions_of, each_store, faulty, off, on, path_of, replicas, tenant_admin, traces, with_issuer};
-use crate::support::{Answer, Client, Options, Service};
+use crate::support::setup::{
+    actions_of, each_store, faulty, off, on, path_of, replicas, tenant_admin, traces, with_issuer,
+};
+use crate::support::{Answer, Client, Options, Service, StoreKind};
 
 fn keyed(client: &Client, key: &str) -> Client {
     client.with("idempotency-key", key)
@@ -216,7 +218,8 @@ each_store! {
 async fn hang_up(service: &Service, faults: &Arc<Faults>) {
     faults.before_insert.close();
     let body = beta().to_string();
-    let sent = raw(service, "POST /v1/tenants", b"idempotency-key: k\r\ncontent-type: application/json\r\n", body.as_bytes());
+    let sent =
+        raw(service, "POST /v1/tenants", b"idempotency-key: k\r\ncontent-type: application/json\r\n", body.as_bytes());
     tokio::select! {
         answer = sent => panic!("answered: {answer:?}"),
         () = eventually("the request runs", async || faults.before_insert.waiting() == 1) => {}

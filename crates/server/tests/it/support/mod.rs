@@ -3,11 +3,10 @@
 pub(crate) mod client;
 pub(crate) mod faulty;
 pub(crate) mod issuer;
+pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod server;
 pub(crate) mod setup;
-pub(crate) mod process;
-pub(crate) mod server;
 pub(crate) mod sql;
 
 pub(crate) use client::{Answer, Client};
