@@ -19,7 +19,7 @@ use domain::{
     AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Secret, Tenant, TenantId, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Executor, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, Postgres, Transaction};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -109,6 +109,7 @@ impl PgStore {
     pub async fn connect(settings: PgSettings) -> Result<Self> {
         let hosts = Hosts::parse(settings.url.expose())?;
         let host = hosts.writable().await?;
+        take_roles(&hosts.options(host)).await?;
         let pools = Pools::new(&settings, &hosts, host);
         for pool in [&pools.platform, &pools.tenant] {
             pool.acquire().await?;
@@ -148,6 +149,15 @@ impl PgStore {
     fn platform(&self) -> PgPool {
         self.shared.pools.load().platform.clone()
     }
+}
+
+/// Asked once before the pools are made: a pool tries again and hides why a connection could not take its role.
+async fn take_roles(options: &PgConnectOptions) -> Result<()> {
+    let mut conn = sqlx::PgConnection::connect_with(options).await?;
+    for role in [roles::PLATFORM, roles::TENANT] {
+        conn.execute(AssertSqlSafe(format!("SET ROLE {role}"))).await?;
+    }
+    Ok(conn.close().await?)
 }
 
 impl Shared {
