@@ -16,6 +16,8 @@ use crate::support::process::{Program, free_port, source_root};
 /// `nonroot` of the distroless images.
 const USER: u32 = 65_532;
 
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// A root directory that holds what the image holds, and nothing else: no shell, no `/proc`, no `/dev`.
 struct Root(tempfile::TempDir);
 
@@ -24,8 +26,8 @@ impl Root {
     fn new() -> Option<Self> {
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
         let has_tools = ["chroot", "ldd"].iter().all(|tool| Command::new(tool).arg("--version").output().is_ok());
-        if !is_root || !has_tools {
-            eprintln!("left out: an empty root directory needs root, `chroot` and `ldd`");
+        if !is_root || !has_tools || !Path::new(CERTIFICATES).exists() {
+            eprintln!("left out: an empty root directory needs root, `chroot`, `ldd` and {CERTIFICATES}");
             return None;
         }
         let root = Self(tempfile::Builder::new().prefix("registry-image-").tempdir().unwrap());
@@ -36,7 +38,8 @@ impl Root {
         for library in libraries_of(&String::from_utf8(libraries.stdout).unwrap()) {
             root.put(&library, library.strip_prefix("/").unwrap().to_str().unwrap());
         }
-        fs::create_dir_all(root.path().join("etc/ssl/certs")).unwrap();
+        // The image's base brings the usual authorities.
+        root.put(Path::new(CERTIFICATES), CERTIFICATES.trim_start_matches('/'));
         fs::write(root.path().join("etc/passwd"), format!("nonroot:x:{USER}:{USER}:nonroot:/home/nonroot:/sbin/nologin\n")).unwrap();
         Some(root)
     }
@@ -112,6 +115,16 @@ async fn in_an_empty_root_the_service_runs_over_a_volume_as_the_images_user() {
     entries.retain(|name| !name.to_string_lossy().starts_with("lib") && name != "usr");
     entries.sort();
     assert_eq!(entries, ["data", "etc", "tenant-registry"]);
+}
+
+/// The check runs also where the image lacks certificates: it asks this machine in plain HTTP.
+#[tokio::test]
+async fn the_health_check_needs_nothing_but_the_binary() {
+    let Some(root) = Root::new() else { return };
+    fs::remove_dir_all(root.path().join("etc")).unwrap();
+    root.volume("data");
+    let process = root.program().set("DATABASE_URL", "sqlite:/data/registry.sqlite").start().await;
+    root.program().set("ADDR", process.address()).args(&["healthcheck"]).run().await.succeeded();
 }
 
 #[tokio::test]
