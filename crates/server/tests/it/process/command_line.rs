@@ -76,7 +76,11 @@ async fn config_prints_every_effective_value_with_secrets_hidden() {
 async fn a_flag_goes_before_the_environment_and_that_before_the_file() {
     let config = async |environment: Option<&str>, words: &[&str]| {
         let mut program = Program::new().set("CONFIG_FILE", "registry.toml");
-        std::fs::write(program.folder().join("registry.toml"), "request_timeout_seconds = 11\nresolvers = [\"host\"]\n").unwrap();
+        std::fs::write(
+            program.folder().join("registry.toml"),
+            "request_timeout_seconds = 11\nresolvers = [\"host\"]\n",
+        )
+        .unwrap();
         if let Some(text) = environment {
             program = program.set("REQUEST_TIMEOUT_SECONDS", text);
         }

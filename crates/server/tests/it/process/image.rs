@@ -40,7 +40,11 @@ impl Root {
         }
         // The image's base brings the usual authorities.
         root.put(Path::new(CERTIFICATES), CERTIFICATES.trim_start_matches('/'));
-        fs::write(root.path().join("etc/passwd"), format!("nonroot:x:{USER}:{USER}:nonroot:/home/nonroot:/sbin/nologin\n")).unwrap();
+        fs::write(
+            root.path().join("etc/passwd"),
+            format!("nonroot:x:{USER}:{USER}:nonroot:/home/nonroot:/sbin/nologin\n"),
+        )
+        .unwrap();
         Some(root)
     }
 
@@ -84,7 +88,8 @@ fn the_binary_needs_no_library_that_the_image_does_not_have() {
         return eprintln!("left out: no `ldd` here");
     };
     // distroless/cc: glibc, libgcc and libstdc++ (and OpenSSL, which nothing here may need).
-    let known = ["libc.so", "libm.so", "libgcc_s.so", "libstdc++.so", "ld-linux", "libdl.so", "libpthread.so", "librt.so"];
+    let known =
+        ["libc.so", "libm.so", "libgcc_s.so", "libstdc++.so", "ld-linux", "libdl.so", "libpthread.so", "librt.so"];
     for library in libraries_of(&String::from_utf8(output.stdout).unwrap()) {
         let name = library.file_name().unwrap().to_str().unwrap();
         assert!(known.iter().any(|known| name.starts_with(known)), "{name} is not in the image");
@@ -189,7 +194,9 @@ fn the_image_runs_as_a_user_that_is_not_root_and_needs_no_shell() {
     assert_eq!(one("USER"), format!("{USER}:{USER}"), "a number, so that an orchestrator can check it");
     assert_eq!(one("ENV"), "APP_ENV=prod");
     assert_eq!(one("ENTRYPOINT"), "[\"/tenant-registry\"]");
-    let words = |json: &str| serde_json::from_str::<Vec<String>>(json).unwrap_or_else(|error| panic!("shell form: {json}: {error}"));
+    let words = |json: &str| {
+        serde_json::from_str::<Vec<String>>(json).unwrap_or_else(|error| panic!("shell form: {json}: {error}"))
+    };
     assert_eq!(words(&one("CMD")), ["serve"]);
     let check = one("HEALTHCHECK");
     assert_eq!(words(check.split_once("CMD ").unwrap().1), ["/tenant-registry", "healthcheck"]);
@@ -206,14 +213,17 @@ fn compose() -> Value {
 fn in_the_compose_file_migrations_run_before_the_service_and_as_the_schemas_owner() {
     let compose = compose();
     let services = &compose["services"];
-    let names: Vec<_> = services.as_mapping().unwrap().iter().map(|(name, _)| name.as_str().unwrap().to_owned()).collect();
+    let names: Vec<_> =
+        services.as_mapping().unwrap().iter().map(|(name, _)| name.as_str().unwrap().to_owned()).collect();
     assert_eq!(names, ["postgres", "migrate", "registry"]);
-    let condition = |service: &str, on: &str| services[service]["depends_on"][on]["condition"].as_str().map(str::to_owned);
+    let condition =
+        |service: &str, on: &str| services[service]["depends_on"][on]["condition"].as_str().map(str::to_owned);
     assert_eq!(condition("migrate", "postgres").as_deref(), Some("service_healthy"));
     assert_eq!(condition("registry", "migrate").as_deref(), Some("service_completed_successfully"));
     assert_eq!(condition("registry", "postgres").as_deref(), Some("service_healthy"));
     assert!(services["postgres"]["healthcheck"]["test"].is_sequence());
-    let command: Vec<_> = services["migrate"]["command"].as_sequence().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let command: Vec<_> =
+        services["migrate"]["command"].as_sequence().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
     assert_eq!(command, ["migrate", "up"]);
     assert_eq!(services["migrate"]["restart"].as_str(), Some("no"), "an init container runs once");
     assert!(services["registry"]["command"].is_null() && services["registry"]["entrypoint"].is_null());
@@ -247,7 +257,8 @@ fn every_path_that_the_compose_file_mounts_from_the_tree_is_there() {
     let folder = source_root().join("deploy");
     for volume in compose["services"]["postgres"]["volumes"].as_sequence().unwrap() {
         let from = volume.as_str().unwrap().split(':').next().unwrap();
-        let there = if from.starts_with('.') { folder.join(from).is_dir() } else { compose["volumes"].get(from).is_some() };
+        let there =
+            if from.starts_with('.') { folder.join(from).is_dir() } else { compose["volumes"].get(from).is_some() };
         assert!(there, "{from}");
     }
     let script = folder.join("postgres/10-roles.sh");

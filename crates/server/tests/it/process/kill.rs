@@ -190,7 +190,9 @@ async fn judge(what: &str, place: &Place, server: &Process, heard: &Heard, figur
         texts.sort();
         texts
     };
-    let stored = sorted(place.texts("SELECT hex(id) FROM tenants", "SELECT upper(replace(id::text, '-', '')) FROM tenants").await);
+    let stored = sorted(
+        place.texts("SELECT hex(id) FROM tenants", "SELECT upper(replace(id::text, '-', '')) FROM tenants").await,
+    );
     let audited = sorted(
         place
             .texts(
@@ -207,7 +209,9 @@ async fn judge(what: &str, place: &Place, server: &Process, heard: &Heard, figur
     let feed = |kind: &str| {
         (
             format!("SELECT hex(tenant_id) FROM changes WHERE kind = '{kind}' AND op = 'upsert'"),
-            format!("SELECT upper(replace(tenant_id::text, '-', '')) FROM changes WHERE kind = '{kind}' AND op = 'upsert'"),
+            format!(
+                "SELECT upper(replace(tenant_id::text, '-', '')) FROM changes WHERE kind = '{kind}' AND op = 'upsert'"
+            ),
         )
     };
     let (sqlite, postgres) = feed("tenant");

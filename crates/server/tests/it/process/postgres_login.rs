@@ -87,12 +87,15 @@ async fn in_prod_the_service_starts_with_a_login_that_is_only_a_member_of_its_ro
 
     let further = "GRANT tenant_registry_tenant, tenant_registry_platform TO registry_owner";
     run_postgres(&deployment.url, further).await;
-    deployment.refused(&issuer, &deployment.login("registry_owner"), &[refusing, "`registry_owner`, which owns the tables"]).await;
+    deployment
+        .refused(&issuer, &deployment.login("registry_owner"), &[refusing, "`registry_owner`, which owns the tables"])
+        .await;
 
     let heir = deployment.make("heir", "NOINHERIT", &format!("{MEMBER} heir; GRANT registry_owner TO heir")).await;
     deployment.refused(&issuer, &heir, &[refusing, "may become, `registry_owner`"]).await;
 
-    let climber = deployment.make("climber", "NOINHERIT", &format!("{MEMBER} climber; GRANT bypasser TO climber")).await;
+    let climber =
+        deployment.make("climber", "NOINHERIT", &format!("{MEMBER} climber; GRANT bypasser TO climber")).await;
     deployment.refused(&issuer, &climber, &[refusing, "may become `bypasser`"]).await;
 
     // Not a member, or of one role only: what to run is said.

@@ -8,12 +8,12 @@ use reqwest::Method;
 use serde_json::json;
 use store::testing::postgres::Cluster;
 
+use crate::support::StoreKind;
 use crate::support::client::Client;
 use crate::support::issuer::TestIssuer;
 use crate::support::process::{Process, Program};
 use crate::support::server::left_out;
 use crate::support::sql::run_postgres;
-use crate::support::StoreKind;
 
 /// All begin with this, so that one search finds any; the numbers say which it was.
 const PLANTED: &str = "pLaNtEd";
@@ -31,10 +31,7 @@ const METADATA: &str = "pLaNtEd-11-metadata";
 const BASIC: &str = "Basic pLaNtEd-12-basic";
 
 fn planted(program: Program) -> Program {
-    program
-        .set("LOG_FILTER", "trace")
-        .set("GATEWAY_TOKEN", GATEWAY)
-        .set("KEYCLOAK_CLIENT_SECRET", CLIENT_SECRET)
+    program.set("LOG_FILTER", "trace").set("GATEWAY_TOKEN", GATEWAY).set("KEYCLOAK_CLIENT_SECRET", CLIENT_SECRET)
 }
 
 /// Requests good and bad that carry everything planted. Gives the bodies of all problems.
@@ -91,7 +88,8 @@ fn search(texts: &[(&str, &str)], bearer: &str) {
             }
         }
     }
-    let shown: String = found.iter().take(20).map(|line| format!("{}\n", line.chars().take(600).collect::<String>())).collect();
+    let shown: String =
+        found.iter().take(20).map(|line| format!("{}\n", line.chars().take(600).collect::<String>())).collect();
     assert!(found.is_empty(), "{} lines hold a secret, among them:\n{shown}", found.len());
 }
 
@@ -116,7 +114,10 @@ async fn leaves_nothing(mut process: Process, admin: Client, bearer: &str, greet
             stdout
         }
     };
-    search(&[("stdout", &stdout), ("stderr", &stderr), ("metrics", &metrics), ("problems", &problems.join("\n"))], bearer);
+    search(
+        &[("stdout", &stdout), ("stderr", &stderr), ("metrics", &metrics), ("problems", &problems.join("\n"))],
+        bearer,
+    );
 }
 
 fn file_in(folder: &Path) -> String {
