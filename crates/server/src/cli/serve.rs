@@ -114,9 +114,8 @@ async fn prepare(config: &Config, url: &Secret) -> Outcome {
         let state = migrate::up(&target).await.map_err(|error| error.to_string())?;
         tracing::info!(migration = state.current, "schema is up to date");
     } else {
-        let state = migrate::version(&migrate::Target::Postgres(url.clone())).await.map_err(|error| match error {
-            migrate::MigrationError::Store(error) => explained(&error),
-            other => other.to_string(),
+        let state = migrate::version(&migrate::Target::Postgres(url.clone())).await.map_err(|error| {
+            if let migrate::MigrationError::Store(error) = &error { explained(error) } else { error.to_string() }
         })?;
         if state.current != state.wanted {
             return Err(crate::mend(state));

@@ -86,9 +86,10 @@ impl SqliteStore {
     async fn start(path: PathBuf, synchronous: SqliteSynchronous, folder: Option<tempfile::TempDir>) -> Result<Self> {
         let options = connect_options(&path).synchronous(synchronous);
         migrate::sqlite_up(&path).await.map_err(|error| {
-            let why = match error {
-                migrate::MigrationError::Store(StoreError::Unavailable(why)) => why,
-                other => other.to_string(),
+            let why = if let migrate::MigrationError::Store(StoreError::Unavailable(why)) = error {
+                why
+            } else {
+                error.to_string()
             };
             StoreError::Unavailable(format!("{}: {why}", path.display()))
         })?;
