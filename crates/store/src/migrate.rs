@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use domain::Secret;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::{Connection as _, Row};
+use sqlx::{AssertSqlSafe, Connection as _, Row};
 
 use crate::error::{Result, StoreError};
 use crate::port::SchemaState;
-use crate::postgres::Hosts;
+use crate::postgres::{Hosts, roles};
 use crate::sqlite::error::is_locked;
 use crate::sqlite::{BUSY_TIMEOUT, connect_options};
 
@@ -232,10 +232,15 @@ pub(crate) async fn sqlite_state(conn: &mut sqlx::SqliteConnection) -> Result<Sc
 
 pub(crate) async fn postgres_state(conn: &mut sqlx::PgConnection) -> Result<SchemaState> {
     let there = sqlx::query("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
-    let current = match there.try_get::<bool, _>(0)? {
-        true => sqlx::query(NEWEST).fetch_one(conn).await?.try_get::<i64, _>(0)?,
-        false => 0,
-    };
+    if !there.try_get::<bool, _>(0)? {
+        return Ok(SchemaState { current: 0, wanted: newest(&POSTGRES) });
+    }
+    // The service's login needs no right of its own (NOINHERIT): what may be read belongs to the roles that it can take.
+    const READABLE: &str = "SELECT has_table_privilege('_sqlx_migrations', 'SELECT')";
+    if !sqlx::query(READABLE).fetch_one(&mut *conn).await?.try_get::<bool, _>(0)? {
+        sqlx::query(AssertSqlSafe(format!("SET ROLE {}", roles::PLATFORM))).execute(&mut *conn).await?;
+    }
+    let current = sqlx::query(NEWEST).fetch_one(conn).await?.try_get::<i64, _>(0)?;
     Ok(SchemaState { current, wanted: newest(&POSTGRES) })
 }
 

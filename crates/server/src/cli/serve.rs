@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Clock, Rng, Secret};
 use store::postgres::{PgSettings, PgStore, roles};
 use store::sqlite::SqliteStore;
-use store::{Store, migrate};
+use store::{Store, StoreError, migrate};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -80,11 +80,16 @@ fn stop_signal() -> Result<CancellationToken, String> {
     Ok(stop)
 }
 
-async fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
-    let fail = |error: store::StoreError| match roles::explain(&error) {
+/// A failure of the database, with what to do where that is known.
+fn explained(error: &StoreError) -> String {
+    match roles::explain(error) {
         Some(hint) => format!("{error}: {hint}"),
         None => error.to_string(),
-    };
+    }
+}
+
+async fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
+    let fail = |error: StoreError| explained(&error);
     match &config.database.url {
         DatabaseUrl::Memory => Ok(Arc::new(SqliteStore::in_memory().await.map_err(fail)?)),
         DatabaseUrl::Sqlite { path } => Ok(Arc::new(SqliteStore::open(path).await.map_err(fail)?)),
@@ -109,8 +114,9 @@ async fn prepare(config: &Config, url: &Secret) -> Outcome {
         let state = migrate::up(&target).await.map_err(|error| error.to_string())?;
         tracing::info!(migration = state.current, "schema is up to date");
     } else {
-        let state =
-            migrate::version(&migrate::Target::Postgres(url.clone())).await.map_err(|error| error.to_string())?;
+        let state = migrate::version(&migrate::Target::Postgres(url.clone())).await.map_err(|error| {
+            if let migrate::MigrationError::Store(error) = &error { explained(error) } else { error.to_string() }
+        })?;
         if state.current != state.wanted {
             return Err(crate::mend(state));
         }

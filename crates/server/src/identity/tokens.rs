@@ -81,7 +81,7 @@ pub enum TokenSetupError {
     #[error("the audience must not be empty")]
     Audience,
     /// TLS could not be set up.
-    #[error("the HTTP client for the issuer could not be made")]
+    #[error("the HTTP client for the issuer could not be made (it needs CA certificates): {0:?}")]
     Http(#[from] reqwest::Error),
 }
 

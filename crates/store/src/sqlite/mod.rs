@@ -71,14 +71,27 @@ impl SqliteStore {
         let folder = tempfile::Builder::new()
             .prefix("tenant-registry-")
             .tempdir()
-            .map_err(|error| StoreError::Unavailable(format!("no temporary folder: {error}")))?;
+            .map_err(|error| {
+                let folder = std::env::temp_dir();
+                StoreError::Unavailable(format!(
+                    "no temporary folder in {}, which a store in memory needs (TMPDIR names another one): {error}",
+                    folder.display()
+                ))
+            })?;
         let path = folder.path().join("registry.sqlite");
         Self::start(path, SqliteSynchronous::Off, Some(folder)).await
     }
 
     async fn start(path: PathBuf, synchronous: SqliteSynchronous, folder: Option<tempfile::TempDir>) -> Result<Self> {
         let options = connect_options(&path).synchronous(synchronous);
-        migrate::sqlite_up(&path).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        migrate::sqlite_up(&path).await.map_err(|error| {
+            let why = if let migrate::MigrationError::Store(StoreError::Unavailable(why)) = error {
+                why
+            } else {
+                error.to_string()
+            };
+            StoreError::Unavailable(format!("{}: {why}", path.display()))
+        })?;
         let pool = |size: u32| {
             SqlitePoolOptions::new()
                 .min_connections(1)

@@ -75,7 +75,7 @@ async fn in_prod_the_service_starts_with_a_login_that_is_only_a_member_of_its_ro
 
     let process = Program::in_prod(issuer.url()).set("DATABASE_URL", &deployment.login("registry_app")).start().await;
     assert_eq!(process.stdout(), "");
-    let admin = Client::new(&process.url).bearer(&issuer.token(issuer.claims("ada").role("platform-admin")));
+    let admin = Client::new(&process.url).bearer(&issuer.token(issuer.claims("ada").role("PLATFORM_ADMIN")));
     admin.post("/v1/tenants", json!({ "slug": "first-in-prod", "name": "First" })).await.expect(201);
     admin.get("/v1/tenants/by-slug/first-in-prod").await.expect(200);
     drop(process);

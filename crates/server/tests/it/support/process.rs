@@ -7,7 +7,7 @@
 use std::io::{Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -298,18 +298,17 @@ impl Capture {
 }
 
 fn tell_watchdog(sign: char, process: u32) {
-    static LINE: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
-    let line = LINE.get_or_init(|| {
-        let mut watchdog = Command::new("sh")
+    static KEPT: OnceLock<Mutex<Child>> = OnceLock::new();
+    let watchdog = KEPT.get_or_init(|| {
+        let watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "registry-watchdog"])
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Mutex::new(watchdog.stdin.take().unwrap())
+            .spawn();
+        Mutex::new(watchdog.unwrap())
     });
-    writeln!(line.lock().unwrap(), "{sign} {process}").unwrap();
+    writeln!(watchdog.lock().unwrap().stdin.as_mut().unwrap(), "{sign} {process}").unwrap();
 }
