@@ -1,0 +1,179 @@
+//! A small load generator for HTTP/1.1: so many connections, each with one request under way.
+//!
+//! Parts start it through [`Load::run`] as a process of its own, so that its work is on no thread of what is measured.
+//! Every answer is read whole and its status compared. Invariant: an answer with another status ends the run with an
+//! error: no figure counts refusals.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::process::{Cores, Folder, own_command};
+use crate::{Failure, Outcome};
+
+/// Where a request's number stands; nine characters, as many as the digits that replace it.
+pub(crate) const NUMBER: &str = "#########";
+
+/// One run of the generator.
+#[derive(Debug)]
+pub(crate) struct Load<'a> {
+    /// The whole request; [`NUMBER`] is replaced by a number that no other request has.
+    pub(crate) request: &'a str,
+    /// What every answer must have.
+    pub(crate) status: u16,
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: usize,
+    pub(crate) length: Duration,
+    /// The first number, and the one at which to end early.
+    pub(crate) numbers: std::ops::Range<u64>,
+    pub(crate) cores: Cores,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answered {
+    pub(crate) requests: u64,
+    pub(crate) per_second: f64,
+    pub(crate) p50_micros: f64,
+    pub(crate) p99_micros: f64,
+}
+
+impl Load<'_> {
+    /// Runs the generator and waits for it.
+    pub(crate) fn run(&self, folder: &Folder) -> Outcome<Answered> {
+        let file = folder.path().join("request");
+        std::fs::write(&file, self.request)?;
+        let output = own_command(self.cores)?
+            .arg("--load")
+            .arg(&file)
+            .arg(self.address.to_string())
+            .args([self.status.to_string(), self.connections.to_string(), self.length.as_millis().to_string()])
+            .args([self.numbers.start.to_string(), self.numbers.end.to_string()])
+            .output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        let text = String::from_utf8(output.stdout)?;
+        let figures: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [requests, seconds, p50_micros, p99_micros] = figures[..] else {
+            return Err("the generator said nothing".into());
+        };
+        Ok(Answered { requests: requests as u64, per_second: requests / seconds, p50_micros, p99_micros })
+    }
+}
+
+/// The generator's own process.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let [file, address, status, connections, millis, first, end] = args else {
+        return Err("--load needs seven".into());
+    };
+    let request = std::fs::read(Path::new(file))?;
+    let plan = Rc::new(Plan {
+        number_at: request.windows(NUMBER.len()).position(|window| window == NUMBER.as_bytes()),
+        request,
+        head: format!("HTTP/1.1 {status} ").into_bytes(),
+        address: address.parse()?,
+        until: Cell::new(Instant::now()),
+        next: Cell::new(first.parse()?),
+        end: end.parse()?,
+        micros: RefCell::new(Vec::with_capacity(1 << 20)),
+    });
+    let connections: usize = connections.parse()?;
+    let length = Duration::from_millis(millis.parse()?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let seconds = tokio::task::LocalSet::new().block_on(&runtime, async {
+        let mut streams = Vec::new();
+        for _ in 0..connections {
+            let stream = TcpStream::connect(plan.address).await?;
+            stream.set_nodelay(true)?;
+            streams.push(stream);
+        }
+        let began = Instant::now();
+        plan.until.set(began + length);
+        let tasks: Vec<_> =
+            streams.into_iter().map(|stream| tokio::task::spawn_local(drive(Rc::clone(&plan), stream))).collect();
+        for task in tasks {
+            task.await??;
+        }
+        Ok::<f64, Failure>(began.elapsed().as_secs_f64())
+    })?;
+    let mut micros = plan.micros.borrow_mut();
+    micros.sort_unstable();
+    let at = |share: usize| micros.get(micros.len() * share / 100).copied().unwrap_or(0);
+    println!("{} {seconds} {} {}", micros.len(), at(50), at(99));
+    Ok(())
+}
+
+struct Plan {
+    request: Vec<u8>,
+    number_at: Option<usize>,
+    /// With what an answer must begin.
+    head: Vec<u8>,
+    address: SocketAddr,
+    until: Cell<Instant>,
+    next: Cell<u64>,
+    end: u64,
+    micros: RefCell<Vec<u32>>,
+}
+
+async fn drive(plan: Rc<Plan>, mut stream: TcpStream) -> Outcome {
+    let mut request = plan.request.clone();
+    let mut answer = vec![0_u8; 64 * 1024];
+    let mut shape = None;
+    loop {
+        let began = Instant::now();
+        let number = plan.next.get();
+        if began >= plan.until.get() || number >= plan.end {
+            return Ok(());
+        }
+        if let Some(at) = plan.number_at {
+            plan.next.set(number + 1);
+            request[at..at + NUMBER.len()].copy_from_slice(format!("{number:09}").as_bytes());
+        }
+        stream.write_all(&request).await?;
+        let mut got = 0;
+        loop {
+            let more = stream.read(&mut answer[got..]).await?;
+            if more == 0 {
+                return Err("the server closed the connection".into());
+            }
+            got += more;
+            if is_whole(&answer[..got], &mut shape)? {
+                break;
+            }
+        }
+        if !answer.starts_with(&plan.head) {
+            return Err(format!("another answer than expected:\n{}", String::from_utf8_lossy(&answer[..got])).into());
+        }
+        plan.micros.borrow_mut().push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
+    }
+}
+
+/// The lengths of an answer's head and of its body.
+type Shape = (usize, usize);
+
+/// Whether the bytes are a whole answer. Answers of one run mostly have one shape: that of the last is tried first, so
+/// that the generator stays cheaper than any server.
+fn is_whole(bytes: &[u8], shape: &mut Option<Shape>) -> Outcome<bool> {
+    if let Some((head, body)) = *shape
+        && bytes.len() == head + body
+        && bytes[..head].ends_with(b"\r\n\r\n")
+    {
+        return Ok(true);
+    }
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(false) };
+    let head = end + 4;
+    let text = std::str::from_utf8(&bytes[..head])?;
+    let length = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let body: usize = length.ok_or("an answer without content-length")?.1.trim().parse()?;
+    *shape = Some((head, body));
+    Ok(bytes.len() >= head + body)
+}
