@@ -56,7 +56,7 @@ pub(super) async fn health(_: Public) -> Result<Reply<HealthView>, ApiError> {
 /// GET `/readyz`
 ///
 /// # Errors
-/// 503 while stopping, without the store, and with a schema that is not this program's.
+/// 503 while stopping, without the store, and with a schema that is behind this program's.
 pub(super) async fn readyz(_: Public, State(state): State<ApiState>) -> Result<Reply<ProbeView>, ApiError> {
     let not_ready = |why: String| ApiError::from(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why));
     if state.is_stopping() {
@@ -66,7 +66,9 @@ pub(super) async fn readyz(_: Public, State(state): State<ApiState>) -> Result<R
         tracing::warn!(%error, "not ready: the store does not answer");
         not_ready("the store does not answer".to_owned())
     })?;
-    if schema.current != schema.wanted {
+    // A newer schema is no reason: during a rollout the old replicas serve on it until the new ones are there. Starting on
+    // one is refused.
+    if schema.current < schema.wanted {
         let detail = format!("the schema is at migration {}, this program wants {}", schema.current, schema.wanted);
         return Err(not_ready(detail));
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use domain::time::from_micros;
 use domain::{AuditBatch, AuditEvent, Clock, Error, ReservedSlugs, Result, Rng};
 use serde::Serialize;
-use store::{SchemaState, Store, Tx};
+use store::{SchemaState, Store, Tx, Unaudited};
 
 pub use ctx::Ctx;
 pub use directory::Directory;
@@ -95,7 +95,8 @@ impl App {
         }
     }
 
-    /// Ends a change: its idempotent outcome, its audit events, its feed rows, in one commit.
+    /// Ends a change: its idempotent outcome, its audit events, its feed rows, in one commit. What changed nothing keeps
+    /// its outcome all the same, so that its repetition is told from a request that is still running.
     async fn commit(
         &self,
         ctx: &Ctx,
@@ -106,6 +107,11 @@ impl App {
         if let Some(claim) = &ctx.claim {
             let outcome = serde_json::to_string(outcome).map_err(Error::internal)?;
             tx.complete(claim, &outcome).await?;
+            if events.is_empty() {
+                return Ok(tx.commit_unaudited(Unaudited::Idempotency).await?);
+            }
+        } else if events.is_empty() {
+            return Ok(());
         }
         // Events of one transaction keep their order in a list that is sorted by time.
         for (place, event) in (0..).zip(&mut events) {

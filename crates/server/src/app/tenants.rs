@@ -73,8 +73,9 @@ impl App {
         })?;
         let mut events = vec![event(ctx, action, Crud::C, &tenant, now)];
         events.extend(tenant.hosts.iter().map(|route| host_event(ctx, "host.added", Crud::C, &tenant, route, now)));
-        self.commit(ctx, tx, &tenant, events).await?;
+        let outcome = self.commit(ctx, tx, &tenant, events).await;
         self.directory.forget(tenant.id, tenant.slug.as_str());
+        outcome?;
         Ok(tenant)
     }
 
@@ -274,10 +275,11 @@ impl App {
         if events.is_empty() {
             return Ok(0);
         }
-        self.commit(ctx, tx, &(), events).await?;
+        let outcome = self.commit(ctx, tx, &(), events).await;
         for tenant in &tenants {
             self.directory.forget(tenant.id, tenant.slug.as_str());
         }
+        outcome?;
         Ok(tenants.len())
     }
 
@@ -310,11 +312,13 @@ impl App {
     /// Commits a write. One that found nothing to change commits nothing.
     async fn finish(&self, ctx: &Ctx, write: Write) -> Result<Tenant> {
         let Write { tx, tenant, events, .. } = write;
-        if events.is_empty() {
-            return Ok(tenant);
+        let changed = !events.is_empty();
+        let outcome = self.commit(ctx, tx, &tenant, events).await;
+        if changed {
+            // Also when it failed: a commit whose answer was lost may have happened.
+            self.directory.forget(tenant.id, tenant.slug.as_str());
         }
-        self.commit(ctx, tx, &tenant, events).await?;
-        self.directory.forget(tenant.id, tenant.slug.as_str());
+        outcome?;
         Ok(tenant)
     }
 

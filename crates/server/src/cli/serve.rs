@@ -49,7 +49,7 @@ async fn start(config: &Config, telemetry: &telemetry::Telemetry) -> Outcome {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     tracing::info!(%address, env = config.app_env.as_str(), store = config.database.url.kind(), "listening");
     if let Some(token) = &dev_token {
-        greet(address.port(), token);
+        greet(config, address.port(), token);
     }
     let deps = Deps {
         store,
@@ -159,10 +159,12 @@ async fn bind(addr: &ListenAddr) -> Result<TcpListener, String> {
 }
 
 /// What a newcomer pastes first. Dev only, and on standard output rather than in the log.
-fn greet(port: u16, token: &Secret) {
+fn greet(config: &Config, port: u16, token: &Secret) {
+    // Only the store in memory is sure to have a tenant.
+    let path = if matches!(config.database.url, DatabaseUrl::Memory) { "/by-slug/acme" } else { "" };
     let _ = writeln!(
         std::io::stdout(),
-        "\nTry it:\n\n  curl -s http://localhost:{port}/v1/tenants/by-slug/acme -H 'Authorization: Bearer {}'\n\n\
+        "\nTry it:\n\n  curl -s http://localhost:{port}/v1/tenants{path} -H 'Authorization: Bearer {}'\n\n\
          API reference: http://localhost:{port}/docs\n",
         token.expose()
     );

@@ -68,16 +68,13 @@ impl SqliteStore {
     /// # Errors
     /// When the temporary folder cannot be made.
     pub async fn in_memory() -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("tenant-registry-")
-            .tempdir()
-            .map_err(|error| {
-                let folder = std::env::temp_dir();
-                StoreError::Unavailable(format!(
-                    "no temporary folder in {}, which a store in memory needs (TMPDIR names another one): {error}",
-                    folder.display()
-                ))
-            })?;
+        let folder = tempfile::Builder::new().prefix("tenant-registry-").tempdir().map_err(|error| {
+            let folder = std::env::temp_dir();
+            StoreError::Unavailable(format!(
+                "no temporary folder in {}, which a store in memory needs (TMPDIR names another one): {error}",
+                folder.display()
+            ))
+        })?;
         let path = folder.path().join("registry.sqlite");
         Self::start(path, SqliteSynchronous::Off, Some(folder)).await
     }

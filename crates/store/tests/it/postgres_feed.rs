@@ -190,16 +190,22 @@ postgres_test!(a_stores_own_transaction_that_hangs_is_ended_by_the_server, async
     store.close().await;
 });
 
-postgres_test!(a_reader_that_follows_from_the_head_misses_nothing, async |backend: &Postgres| {
+postgres_test!(the_head_waits_for_who_may_still_commit_below_it, async |backend: &Postgres| {
     let store = backend.pg_store();
-    committed(backend, "a").await;
     let late = Writer::draws(backend, "late").await;
     committed(backend, "early").await;
-    let head = store.head().await.unwrap();
+    let asking = Arc::clone(store);
+    let mut head = tokio::spawn(async move { asking.head().await.unwrap() });
+    // The place that it will name is above `late`, which no reader could see yet.
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut head).await.is_err(), "it did not wait");
+    let behind = Writer::draws(backend, "behind").await;
     late.commits().await;
-    // What committed after the head was asked for is not among what a reader saw before it.
-    let page = complete(store, head).await;
-    assert!(names(&page).contains(&"late"), "{page:?} after {head:?}");
+    let head = tokio::time::timeout(Duration::from_secs(20), head).await.expect("not for who came later").unwrap();
+    behind.commits().await;
+    let all = complete(store, START).await.changes;
+    let places: Vec<_> = all.iter().map(|change| (change.change.id.as_str(), change.seq <= head)).collect();
+    assert_eq!(places, [("late", true), ("early", true), ("behind", false)]);
+    assert_eq!(names(&complete(store, head).await), ["behind"]);
 });
 
 postgres_test!(several_gaps_close_one_by_one, async |backend: &Postgres| {
