@@ -154,7 +154,7 @@ each_store! {
         assert!(answer.header("access-control-expose-headers").contains("etag"));
         let other = service.admin.with("origin", "https://evil.example").get("/v1/tenants").await.expect(200);
         assert_eq!(other.header("access-control-allow-origin"), "");
-        let preflight = format!("origin: https://portal.example\r\naccess-control-request-method: PATCH\r\n");
+        let preflight = "origin: https://portal.example\r\naccess-control-request-method: PATCH\r\n";
         let answer = raw(&service, "OPTIONS /v1/tenants", preflight.as_bytes(), b"").await;
         assert_eq!(answer.status, 200);
         assert!(answer.head.contains("access-control-allow-methods") && answer.head.contains("patch"), "{}", answer.head);
