@@ -42,8 +42,8 @@ pub struct Deps {
     pub store: Arc<dyn Store>,
     /// The service's clock, shifted in dev.
     pub clock: Arc<dyn Clock>,
-    /// The real clock, by which tokens of others are judged.
-    pub real_clock: Arc<dyn Clock>,
+    /// Whose tokens are believed ([`token_verifier`]); none without an issuer.
+    pub verifier: Option<TokenVerifier>,
     /// Where ids come from.
     pub rng: Arc<dyn Rng>,
     /// What is counted.
@@ -64,9 +64,6 @@ pub enum ServeError {
     /// The schema is not the one of this program.
     #[error("{0}")]
     Schema(String),
-    /// The issuer's settings cannot be used.
-    #[error("{0}")]
-    Tokens(#[from] TokenSetupError),
     /// The document cannot be written: a fault of ours.
     #[error("the OpenAPI document cannot be written: {0}")]
     Document(String),
@@ -86,7 +83,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let Deps { store, clock, real_clock, rng, metrics, metrics_reader, dev_token } = deps;
+    let Deps { store, clock, verifier, rng, metrics, metrics_reader, dev_token } = deps;
     let schema = store.check().await?;
     if schema.current != schema.wanted {
         return Err(ServeError::Schema(mend(schema)));
@@ -101,13 +98,6 @@ pub async fn serve(
         rng,
         reserved,
     }));
-    let verifier = match &config.keycloak.issuer {
-        Some(issuer) => {
-            let settings = TokenSettings::new(issuer, &config.keycloak.audience);
-            Some(TokenVerifier::new(settings, real_clock)?)
-        }
-        None => None,
-    };
     let state = ApiState::new(Inner {
         app: Arc::clone(&app),
         verifier,
@@ -144,6 +134,16 @@ pub async fn serve(
         tracing::warn!("the store could not be closed in time: somebody still holds a connection");
     }
     Ok(())
+}
+
+/// The verifier of the configured issuer's tokens, if there is one. It is made before the port is taken, so that settings
+/// which cannot work are refused first, and judges by the real clock, whatever the service's own is shifted by.
+///
+/// # Errors
+/// When the issuer's address or the certificates of this machine cannot be used.
+pub fn token_verifier(config: &Config, real_clock: Arc<dyn Clock>) -> Result<Option<TokenVerifier>, TokenSetupError> {
+    let Some(issuer) = &config.keycloak.issuer else { return Ok(None) };
+    TokenVerifier::new(TokenSettings::new(issuer, &config.keycloak.audience), real_clock).map(Some)
 }
 
 /// Puts the tenant `acme` into a store in memory.

@@ -6,11 +6,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    clippy::disallowed_methods,
     reason = "in a test a failure is the answer"
 )]
-#![expect(unreachable_pub, missing_docs, reason = "a test binary has no users")]
-
 mod auth;
 mod bad_input;
 mod directory;

@@ -10,4 +10,4 @@ pub(crate) mod setup;
 pub(crate) mod sql;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use server::{Options, Service, StoreKind, TestClock};
+pub(crate) use server::{Options, Service, StoreKind};

@@ -102,7 +102,7 @@ impl Service {
         let deps = Deps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            real_clock: Arc::new(SystemClock::default()),
+            verifier: server::token_verifier(&config, Arc::new(SystemClock::default())).unwrap(),
             rng: Arc::new(SystemRng::default()),
             metrics: telemetry.metrics().clone(),
             metrics_reader: telemetry.metrics_reader(),
@@ -169,7 +169,6 @@ pub(crate) fn left_out(kind: StoreKind) -> bool {
 }
 
 /// Waits until a condition holds, and fails after ten seconds.
-#[track_caller]
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while !condition().await {
