@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::{ACME, Clock, Plan, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
+use opentelemetry::metrics::Meter;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -46,7 +47,9 @@ pub struct Deps {
     pub verifier: Option<TokenVerifier>,
     /// Where ids come from.
     pub rng: Arc<dyn Rng>,
-    /// What is counted.
+    /// Makes further instruments.
+    pub meter: Meter,
+    /// What is counted of requests.
     pub metrics: Metrics,
     /// Reads it out.
     pub metrics_reader: MetricsReader,
@@ -83,13 +86,14 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let Deps { store, clock, verifier, rng, metrics, metrics_reader, dev_token } = deps;
+    let Deps { store, clock, verifier, rng, meter, metrics, metrics_reader, dev_token } = deps;
     let schema = store.check().await?;
     if schema.current != schema.wanted {
         return Err(ServeError::Schema(mend(schema)));
     }
     let installation = store.installation().await?;
     let directory = Arc::new(Directory::new(Arc::clone(&store), config.database.max_staleness));
+    watch_age(&meter, &directory);
     let reserved = config.tenants.reserved_slugs.iter().cloned().collect();
     let app = Arc::new(App::new(Parts {
         store: Arc::clone(&store),
@@ -178,6 +182,21 @@ pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
     };
     app.seed_tenant(&app.job_ctx("seed"), acme).await.map_err(ServeError::Seed)?;
     Ok(())
+}
+
+/// Shows how old memory may be: what on-call looks at when reads grow slower.
+fn watch_age(meter: &Meter, directory: &Arc<Directory>) {
+    let directory = Arc::downgrade(directory);
+    meter
+        .f64_observable_gauge("tenant_registry.read_model.age")
+        .with_unit("s")
+        .with_description("Time since the read model last confirmed the change feed")
+        .with_callback(move |gauge| {
+            if let Some(age) = directory.upgrade().and_then(|directory| directory.age()) {
+                gauge.observe(age.as_secs_f64(), &[]);
+            }
+        })
+        .build();
 }
 
 /// Which command mends a schema that is not the one of this program.

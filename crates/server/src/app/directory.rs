@@ -110,12 +110,15 @@ impl Directory {
     /// Whether memory may answer: the feed was confirmed within the bound.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
+        self.age().is_some_and(|age| age <= self.max_staleness)
+    }
+
+    /// How long ago the feed was last confirmed; none before the first time. Beyond the bound reads go to the store.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
         match self.confirmed.load(Ordering::Acquire) {
-            0 => false,
-            micros => {
-                let confirmed = self.started + Duration::from_micros(micros - 1);
-                confirmed.elapsed() <= self.max_staleness
-            }
+            0 => None,
+            micros => Some((self.started + Duration::from_micros(micros - 1)).elapsed()),
         }
     }
 
@@ -124,7 +127,13 @@ impl Directory {
         let mut wake = self.store.wake();
         let pause = (self.max_staleness / 8).clamp(Duration::from_millis(20), Duration::from_millis(250));
         let mut place = None;
+        let mut was_fresh = false;
         while !stop.is_cancelled() {
+            let is_fresh = self.is_fresh();
+            if was_fresh && !is_fresh {
+                tracing::warn!(?place, "the change feed stands still: reads go to the store until it moves");
+            }
+            was_fresh = is_fresh;
             let began = Instant::now();
             let wait = match self.advance(&mut place).await {
                 Ok(Progress::Confirmed) => {

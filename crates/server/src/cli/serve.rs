@@ -58,6 +58,7 @@ async fn start(config: &Config, telemetry: &telemetry::Telemetry) -> Outcome {
         clock,
         verifier,
         rng,
+        meter: telemetry.meter().clone(),
         metrics: telemetry.metrics().clone(),
         metrics_reader: telemetry.metrics_reader(),
         dev_token,

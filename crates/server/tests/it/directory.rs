@@ -24,6 +24,15 @@ async fn until_warm(service: &Service, faults: &Faults, path: &str) {
     eventually("an answer from memory", async || !asks(&service.admin, faults, path).await).await;
 }
 
+/// How old memory is, as `/metrics` shows it to whoever is on call.
+async fn age_shown(client: &Client) -> f64 {
+    let text = client.get("/metrics").await.expect(200).text;
+    let line = text.lines().find(|line| line.starts_with("tenant_registry_read_model_age_seconds"));
+    line.and_then(|line| line.rsplit(' ').next())
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("{text}"))
+}
+
 each_store! {
     async fn a_warm_tenant_costs_no_query(kind: StoreKind) {
         let (service, faults) = faulty(kind, Options::default()).await;
@@ -155,6 +164,7 @@ each_store! {
         on(&faults.gap);
         eventually("memory falls silent", async || asks(&service.admin, &faults, BY_SLUG).await).await;
         assert!(asks(&service.admin, &faults, BY_SLUG).await);
+        assert!(age_shown(&service.admin).await > 1.0);
         off(&faults.gap);
         until_warm(&service, &faults, BY_SLUG).await;
         assert_eq!(service.admin.get(BY_SLUG).await.expect(200).body, made);

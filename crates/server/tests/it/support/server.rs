@@ -104,6 +104,7 @@ impl Service {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             verifier: server::token_verifier(&config, Arc::new(SystemClock::default())).unwrap(),
             rng: Arc::new(SystemRng::default()),
+            meter: telemetry.meter().clone(),
             metrics: telemetry.metrics().clone(),
             metrics_reader: telemetry.metrics_reader(),
             dev_token: (!options.without_dev_token).then(|| Secret::from(DEV_TOKEN)),
