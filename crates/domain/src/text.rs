@@ -2,8 +2,8 @@
 //!
 //! Invariant: case is folded here, in Rust; the databases compare folded text byte by byte.
 
-/// Folds case for comparison: upper, then lower, character by character, so that `ß` and `SS`, or the three sigmas,
-/// meet whatever their neighbours are (`str::to_lowercase` looks at them).
+/// Folds case for comparison: lower, upper, lower again, character by character, so that `ß`, `ẞ` and `SS`, or the three
+/// sigmas, meet whatever their neighbours are (`str::to_lowercase` looks at them). Folding twice is folding once.
 ///
 /// ```
 /// assert_eq!(domain::text::fold("STRASSE"), domain::text::fold("Straße"));
@@ -11,11 +11,30 @@
 /// ```
 #[must_use]
 pub fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    text.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Whether a text has a control character (C0, DEL or C1), NUL included.
 #[must_use]
 pub fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fold;
+
+    #[test]
+    fn folding_twice_is_folding_once() {
+        for c in '\0'..=char::MAX {
+            let once = fold(&c.to_string());
+            assert_eq!(fold(&once), once, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_word_meet() {
+        let spellings = ["STRASSE", "Straße", "STRAẞE", "strasse"];
+        assert!(spellings.iter().all(|word| fold(word) == "strasse"));
+    }
 }

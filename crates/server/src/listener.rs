@@ -4,6 +4,8 @@
 //! balancer needs to hear of that, and those in flight get until the deadline.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -64,12 +66,16 @@ pub(crate) async fn run(
             },
         };
         let _ = stream.set_nodelay(true);
-        let service = service(router.clone(), peer);
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = service(router.clone(), peer, Arc::clone(&asked));
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                outcome = connection => if let Err(error) = outcome {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                () = silence(&asked) => tracing::debug!("a connection never asked anything"),
             }
         });
     }
@@ -81,9 +87,19 @@ pub(crate) async fn run(
     until
 }
 
+/// Ends once a connection has been there for as long as a head may take without a request: hyper's own limit begins only
+/// when it knows which protocol is spoken.
+async fn silence(asked: &AtomicBool) {
+    tokio::time::sleep(HEAD_TIMEOUT).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
 fn service(
     router: Router,
     peer: SocketAddr,
+    asked: Arc<AtomicBool>,
 ) -> impl hyper::service::Service<
     http::Request<Incoming>,
     Response = axum::response::Response,
@@ -93,6 +109,7 @@ fn service(
 + Sync
 + 'static {
     hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let mut router = router.clone();
         async move {
             let mut request = request.map(axum::body::Body::new);

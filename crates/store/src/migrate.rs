@@ -212,7 +212,21 @@ async fn sqlite_connection(path: &Path) -> Result<sqlx::SqliteConnection> {
             StoreError::Unavailable(format!("cannot make the folder of the database file: {error}"))
         })?;
     }
+    make_private(path)?;
     Ok(sqlx::SqliteConnection::connect_with(&connect_options(path)).await?)
+}
+
+/// Makes a missing file readable by nobody else: it holds addresses of people and the key of the list cursors. SQLite
+/// gives its companions (`-wal`, `-shm`) the same mode.
+fn make_private(path: &Path) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        // What is wrong with the path is SQLite's to say.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 async fn postgres_connection(url: &Secret) -> Result<sqlx::PgConnection> {

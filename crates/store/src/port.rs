@@ -63,6 +63,9 @@ pub struct ChangePage {
     /// Nothing committed when the question was asked is missing after these: false while a transaction that may yet
     /// fill a gap is open, and when `limit` cut the page short.
     pub complete: bool,
+    /// Another number means another database server: after a failover that lost the newest changes, what was learned of
+    /// the old one may never have happened.
+    pub server: u64,
 }
 
 /// What is the same for every process on one database.

@@ -12,7 +12,7 @@ use aide::generate::GenContext;
 use aide::openapi::Operation;
 use axum::extract::FromRequestParts;
 use domain::access::scope;
-use domain::{Caller, CallerKind, Error, Reach, Result, TenantId};
+use domain::{Caller, CallerKind, Error, Reach, Result, TenantId, text};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -201,6 +201,10 @@ async fn identify(credential: Credential<'_>, state: &ApiState) -> Result<Caller
             PublicReason::Unavailable => Error::Unavailable { internal: error.reason().to_owned() },
         }
     })?;
+    // PostgreSQL keeps no NUL, and a log line no other control character.
+    if text::has_control(&token.subject) {
+        return Err(Error::Unauthenticated("the token is not valid"));
+    }
     caller_of(&token, state).await
 }
 

@@ -57,10 +57,13 @@ pub async fn manners(State(state): State<ApiState>, mut request: Request, next: 
         method = method.as_str(),
         route = route.unwrap_or_default(),
         request_id = &*request_id,
+        trace_id = tracing::field::Empty,
         otel.kind = "server",
     );
-    // An id of a trace that goes on elsewhere (W3C Trace Context).
-    continue_trace(&span, request.headers());
+    // A trace that goes on elsewhere (W3C Trace Context) is named in the log too.
+    if let Some(trace_id) = continue_trace(&span, request.headers()) {
+        span.record("trace_id", trace_id);
+    }
     let active = state.metrics.request_started(method.as_str());
     let work = AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = async {

@@ -65,13 +65,13 @@ pub fn router(state: ApiState, origins: &AllowedOrigins) -> Router {
         .route("/openapi.json", get(operations::openapi_json))
         .route("/openapi.yaml", get(operations::openapi_yaml))
         .route("/docs", get(operations::docs))
-        .fallback(async || http::StatusCode::NOT_FOUND)
-        .layer(from_fn_with_state(state.clone(), manners::manners))
-        .with_state(state);
-    match cors(origins) {
+        .fallback(async || http::StatusCode::NOT_FOUND);
+    // Manners are outermost, so that a preflight's answer has them too.
+    let router = match cors(origins) {
         Some(layer) => router.layer(layer),
         None => router,
-    }
+    };
+    router.layer(from_fn_with_state(state.clone(), manners::manners)).with_state(state)
 }
 
 /// Off unless configured: without it no browser lets another origin's page read an answer.

@@ -5,11 +5,13 @@
 //! its bound asks the store, and refuses when that is away too; what this process changes it forgets before it answers.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::{Change, ChangeKind, ChangeSeq, Error, Result, Tenant, TenantId};
+use futures_util::FutureExt;
 use moka::sync::Cache;
 use store::{Scope, Store, StoreError};
 use tokio::time::Instant;
@@ -19,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 const CAPACITY: u64 = 100_000;
 /// How many changes are read at once.
 const BATCH: usize = 1_000;
+
+/// After this long a look at the feed is given up.
+const ADVANCE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a tenant is looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -81,8 +86,9 @@ impl Directory {
     /// # Errors
     /// Those of the store, when it had to be asked.
     pub async fn by_slug(&self, slug: &str) -> Result<Option<Arc<Tenant>>> {
-        // No slug is longer: names that nobody can have take no room.
-        if slug.len() > domain::slug::SLUG_MAX {
+        // Names that nobody can have ask nothing and take no room.
+        let possible = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if slug.len() > domain::slug::SLUG_MAX || !slug.bytes().all(possible) {
             return Ok(None);
         }
         if !self.is_fresh() {
@@ -126,7 +132,7 @@ impl Directory {
     pub async fn follow(&self, stop: CancellationToken) {
         let mut wake = self.store.wake();
         let pause = (self.max_staleness / 8).clamp(Duration::from_millis(20), Duration::from_millis(250));
-        let mut place = None;
+        let mut place = Place::default();
         let mut was_fresh = false;
         while !stop.is_cancelled() {
             let is_fresh = self.is_fresh();
@@ -135,7 +141,14 @@ impl Directory {
             }
             was_fresh = is_fresh;
             let began = Instant::now();
-            let wait = match self.advance(&mut place).await {
+            // A statement's own limit is the server's to keep; a server that is gone without a word keeps none.
+            let advance = tokio::time::timeout(ADVANCE_TIMEOUT, self.advance(&mut place));
+            let outcome = match AssertUnwindSafe(advance).catch_unwind().await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(StoreError::Timeout(format!("no answer within {ADVANCE_TIMEOUT:?}"))),
+                Err(_) => Err(StoreError::Other("reading the feed panicked".to_owned())),
+            };
+            let wait = match outcome {
                 Ok(Progress::Confirmed) => {
                     let micros = u64::try_from((began - self.started).as_micros()).unwrap_or(u64::MAX - 1);
                     self.confirmed.store(micros + 1, Ordering::Release);
@@ -157,16 +170,22 @@ impl Directory {
         }
     }
 
-    async fn advance(&self, place: &mut Option<ChangeSeq>) -> Result<Progress, StoreError> {
-        let from = match *place {
-            Some(place) => place,
+    async fn advance(&self, place: &mut Place) -> Result<Progress, StoreError> {
+        let from = match place.seq {
+            Some(seq) => seq,
             // Nothing is kept yet, so nothing before this place matters.
-            None => *place.insert(self.store.head().await?),
+            None => *place.seq.insert(self.store.head().await?),
         };
         let page = self.store.changes(from, BATCH).await?;
+        if place.server.replace(page.server).is_some_and(|server| server != page.server) {
+            tracing::warn!("another database server answers: what was in memory is forgotten");
+            self.forget_everything();
+            place.seq = None;
+            return Ok(Progress::More);
+        }
         for change in &page.changes {
             self.apply(change);
-            *place = Some(change.seq);
+            place.seq = Some(change.seq);
         }
         Ok(match (page.complete, page.changes.is_empty()) {
             (true, _) => Progress::Confirmed,
@@ -219,6 +238,13 @@ impl Directory {
     fn fills(&self) -> MutexGuard<'_, HashMap<Key, Vec<Arc<Fill>>>> {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How far the feed was followed, and of which server.
+#[derive(Debug, Default)]
+struct Place {
+    seq: Option<ChangeSeq>,
+    server: Option<u64>,
 }
 
 enum Progress {

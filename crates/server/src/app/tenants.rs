@@ -360,6 +360,7 @@ fn host_event(ctx: &Ctx, action: &str, crud: Crud, tenant: &Tenant, route: &Host
 fn expired_event(ctx: &Ctx, tenant: &Tenant, now: Timestamp) -> AuditEvent {
     let mut expired = event(ctx, "tenant.trial_expired", Crud::U, tenant, now);
     expired.actor = Some(Party::actor("system:trial_expiry"));
+    expired.source_ip = None;
     expired.created = tenant.frozen_at.unwrap_or(now);
     moved(expired, Status::Trial, tenant)
 }

@@ -112,7 +112,7 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
 /// Brings the schema up where that is wanted, and looks at what the login may do.
 async fn prepare(config: &Config, url: &Secret) -> Outcome {
     if config.database.migrate_on_start
-        && let Some(target) = target(&config.database.url)
+        && let Some(target) = target(config.database.for_migrations())
     {
         let state = migrate::up(&target).await.map_err(|error| error.to_string())?;
         tracing::info!(migration = state.current, "schema is up to date");

@@ -219,7 +219,8 @@ pub static ALL: &[Setting] = &[
         value_name: "BOOLEAN",
         summary: "Migrate PostgreSQL when the service starts",
         details: "Elsewhere than in dev `tenant-registry migrate up` is a step of its own, and a schema that is behind \
-            stops the service. SQLite always migrates itself.",
+            stops the service. Where it is on, MIGRATION_DATABASE_URL is used for it if it is set, since the service's \
+            own login owns nothing. SQLite always migrates itself.",
         ..setting(Section::Database, "MIGRATE_ON_START", "")
     },
     Setting {

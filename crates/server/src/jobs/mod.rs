@@ -7,15 +7,20 @@ mod audit_detach;
 mod idempotency_purge;
 mod trial_expiry;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::Result;
+use domain::{Error, Result};
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Ctx};
+
+/// After this long a batch is given up.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A reconciler.
 #[async_trait]
@@ -51,7 +56,14 @@ pub fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
 async fn run(job: Arc<dyn Job>, app: Arc<App>, stop: CancellationToken) {
     let ctx = app.job_ctx(job.name());
     while !stop.is_cancelled() {
-        let wait = match job.run(&app, &ctx).await {
+        // A statement's own limit is the server's to keep; a server that is gone without a word keeps none.
+        let batch = tokio::time::timeout(BATCH_TIMEOUT, job.run(&app, &ctx));
+        let outcome = match AssertUnwindSafe(batch).catch_unwind().await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Error::Timeout { internal: format!("no end within {BATCH_TIMEOUT:?}") }),
+            Err(_) => Err(Error::internal("a job panicked")),
+        };
+        let wait = match outcome {
             Ok(true) => continue,
             Ok(false) => job.every(),
             Err(error) => {

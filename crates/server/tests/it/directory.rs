@@ -3,6 +3,7 @@
 //! Invariant: what is answered from memory is counted by the reads that the store did not get.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
@@ -155,6 +156,16 @@ each_store! {
         off(&faults.away);
         eventually("the service recovers", async || service.admin.get(BY_SLUG).await.status == 200).await;
         until_warm(&service, &faults, BY_SLUG).await;
+    }
+
+    async fn another_database_server_means_that_memory_is_forgotten(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        let made = service.admin.make_tenant("beta").await;
+        until_warm(&service, &faults, BY_SLUG).await;
+        faults.server.store(1, Ordering::SeqCst);
+        eventually("the store is asked anew", async || asks(&service.admin, &faults, BY_SLUG).await).await;
+        until_warm(&service, &faults, BY_SLUG).await;
+        assert_eq!(service.admin.get(BY_SLUG).await.expect(200).body, made);
     }
 
     async fn a_gap_that_stays_open_ends_freshness(kind: StoreKind) {

@@ -263,3 +263,19 @@ each_store! {
         }
     }
 }
+
+/// A connection that says nothing, or never more than how HTTP/2 begins, costs a file descriptor only for so long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_asks_nothing_is_ended() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let service = Service::start(crate::support::StoreKind::Sqlite).await;
+    let address = service.url.trim_start_matches("http://").to_owned();
+    let silent = async |first: &'static str| {
+        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+        connection.write_all(first.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let end = tokio::time::timeout(std::time::Duration::from_secs(60), connection.read_to_end(&mut answer)).await;
+        assert!(end.is_ok(), "{first:?} is still connected");
+    };
+    tokio::join!(silent(""), silent("PRI * HTT"), silent("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), silent("GET /hea"));
+}

@@ -148,8 +148,11 @@ $body$;
 
 -- What keeps the log append-only and still lets a deleted tenant's events lose their group: the service's roles may not
 -- update events, and this runs as the owner and changes nothing but that, a batch at a time.
+-- It has the owner's power, so it must mean the same tables whoever calls it: a body of the standard's form is bound to
+-- them when it is made, where a text would look their names up again, in the caller's temporary schema first.
 CREATE FUNCTION audit_detach(gone uuid, batch bigint) RETURNS bigint
-    LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $body$
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
     WITH picked AS (
         SELECT e.id FROM audit_events e
         WHERE e.tenant_id = gone AND EXISTS (SELECT 1 FROM deleted_tenants d WHERE d.id = gone)
@@ -158,7 +161,7 @@ CREATE FUNCTION audit_detach(gone uuid, batch bigint) RETURNS bigint
         UPDATE audit_events e SET tenant_id = NULL FROM picked WHERE e.id = picked.id RETURNING 1
     )
     SELECT count(*) FROM detached;
-$body$;
+END;
 REVOKE ALL ON FUNCTION audit_detach(uuid, bigint) FROM PUBLIC;
 
 -- Row security. No value of the setting means "all": without it the tenant role sees nothing.

@@ -82,13 +82,14 @@ impl Reader {
             let settled = self.gaps.lock().await.of(pools).settled;
             let changes = read(pool, after.0, limit).await?;
             let Some((gap, top)) = first_gap(after.0.max(settled), &changes) else {
-                return Ok(ChangePage { complete: changes.len() < limit, changes });
+                let complete = changes.len() < limit;
+                return Ok(ChangePage { complete, changes, server: pools.generation });
             };
             // Locked while the holders are asked for: an answer that is older than another's look must not end that.
             let mut gaps = self.gaps.lock().await;
             let holders = holders(pool).await?;
             if gaps.of(pools).settle(top, holders) < gap {
-                return Ok(up_to(changes, gap));
+                return Ok(up_to(changes, gap, pools.generation));
             }
         }
     }
@@ -135,9 +136,9 @@ fn first_gap(known: i64, changes: &[Change]) -> Option<(i64, i64)> {
     None
 }
 
-fn up_to(mut changes: Vec<Change>, gap: i64) -> ChangePage {
+fn up_to(mut changes: Vec<Change>, gap: i64, server: u64) -> ChangePage {
     changes.retain(|change| change.seq.0 < gap);
-    ChangePage { changes, complete: false }
+    ChangePage { changes, complete: false, server }
 }
 
 async fn read(pool: &PgPool, after: i64, limit: usize) -> Result<Vec<Change>> {

@@ -104,7 +104,7 @@ pub(super) async fn follow_writable(shared: Arc<Shared>) {
         match shared.hosts.writable().await {
             Ok(host) if host != current.host => {
                 tracing::warn!(host = name(&shared.hosts.options(host)), "the writable database host moved");
-                let fresh = Pools::new(&shared.settings, &shared.hosts, host);
+                let fresh = Pools::new(&shared.settings, &shared.hosts, host, current.generation + 1);
                 let old = shared.pools.swap(Arc::new(fresh));
                 // Closing waits for transactions in flight, which fail soon enough by themselves.
                 tokio::spawn(async move { old.close().await });

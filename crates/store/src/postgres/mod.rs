@@ -45,6 +45,9 @@ type RowOf = sqlx::postgres::PgRow;
 type Arguments = sqlx::postgres::PgArguments;
 type Query<'q, D, A> = sqlx::query::Query<'q, D, A>;
 
+/// The SQLSTATE of connections that the server ended: admin_shutdown.
+const ADMIN_SHUTDOWN: &str = "57P01";
+
 /// How the store uses its database.
 #[derive(Debug, Clone)]
 pub struct PgSettings {
@@ -96,6 +99,8 @@ struct Shared {
 #[derive(Debug)]
 struct Pools {
     host: usize,
+    /// Counts the switches to another host.
+    generation: u64,
     platform: PgPool,
     tenant: PgPool,
 }
@@ -110,7 +115,7 @@ impl PgStore {
         let hosts = Hosts::parse(settings.url.expose())?;
         let host = hosts.writable().await?;
         roles::check_membership(&hosts.options(host)).await?;
-        let pools = Pools::new(&settings, &hosts, host);
+        let pools = Pools::new(&settings, &hosts, host, 0);
         for pool in [&pools.platform, &pools.tenant] {
             pool.acquire().await?;
         }
@@ -133,15 +138,31 @@ impl PgStore {
     }
 
     async fn transaction(&self, scope: Scope, begin: &'static str) -> Result<PgTx> {
+        // Connections that a restart of the database broke fail at their first use. Nothing has run on them yet, so the
+        // next one is tried, at most once for each that the pool can hold.
+        for _ in 0..self.shared.settings.max_connections {
+            match self.begin_once(scope, begin).await {
+                Err(sqlx::Error::Io(_)) => {}
+                Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == ADMIN_SHUTDOWN) => {}
+                outcome => return self.begun(scope, outcome),
+            }
+        }
+        self.begun(scope, self.begin_once(scope, begin).await)
+    }
+
+    async fn begin_once(&self, scope: Scope, begin: &'static str) -> Result<Transaction<'static, Db>, sqlx::Error> {
         let pools = self.shared.pools.load_full();
-        let outcome = match scope {
+        match scope {
             Scope::Platform => pools.platform.begin_with(begin).await,
             // Only a parsed id is formatted in: a statement text cannot carry parameters here.
             Scope::Tenant(TenantId(id)) => {
                 let sql = format!("{begin}; SET LOCAL app.tenant = '{id}'");
                 pools.tenant.begin_with(AssertSqlSafe(sql)).await
             }
-        };
+        }
+    }
+
+    fn begun(&self, scope: Scope, outcome: Result<Transaction<'static, Db>, sqlx::Error>) -> Result<PgTx> {
         let inner = outcome.map_err(|error| self.shared.note(error.into()))?;
         Ok(PgTx { inner: Some(inner), scope, pending: Vec::new(), shared: Arc::clone(&self.shared) })
     }
@@ -162,7 +183,7 @@ impl Shared {
 }
 
 impl Pools {
-    fn new(settings: &PgSettings, hosts: &Hosts, host: usize) -> Self {
+    fn new(settings: &PgSettings, hosts: &Hosts, host: usize, generation: u64) -> Self {
         let millis = |limit: Duration| limit.as_millis().to_string();
         let options: PgConnectOptions = hosts.options(host).options([
             ("statement_timeout", millis(settings.statement_timeout)),
@@ -185,7 +206,7 @@ impl Pools {
                 })
                 .connect_lazy_with(options.clone())
         };
-        Self { host, platform: pool(roles::PLATFORM), tenant: pool(roles::TENANT) }
+        Self { host, generation, platform: pool(roles::PLATFORM), tenant: pool(roles::TENANT) }
     }
 
     async fn close(&self) {

@@ -21,10 +21,11 @@ pub const TENANT: &str = "tenant_registry_tenant";
 pub async fn excess_power(url: &str) -> Result<Vec<String>> {
     // Roles that the login is, or may become.
     const REACH: &str = "SELECT r.rolname, r.rolsuper, r.rolbypassrls, r.rolname = session_user AS itself \
-        FROM pg_roles r WHERE pg_has_role(session_user, r.oid, 'MEMBER') AND (r.rolsuper OR r.rolbypassrls) \
+        FROM pg_roles r WHERE pg_has_role(session_user, r.oid, 'MEMBER') \
+        AND (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole) \
         ORDER BY itself DESC, r.rolname";
     const OWNED: &str = "SELECT DISTINCT pg_get_userbyid(c.relowner) AS owner FROM pg_class c \
-        WHERE c.relname IN ('tenants', 'tenant_hosts', 'audit_events') AND c.relkind IN ('r', 'p') \
+        WHERE c.oid IN (to_regclass('tenants'), to_regclass('tenant_hosts'), to_regclass('audit_events')) \
         AND pg_has_role(session_user, c.relowner, 'MEMBER')";
     const APPEND_ONLY: &str = "SELECT has_table_privilege($1, 'audit_events', 'UPDATE') \
         OR has_any_column_privilege($1, 'audit_events', 'UPDATE') \
@@ -36,7 +37,12 @@ pub async fn excess_power(url: &str) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for row in sqlx::query(REACH).fetch_all(&mut conn).await? {
         let (name, superuser): (String, bool) = (row.try_get("rolname")?, row.try_get("rolsuper")?);
-        let power = if superuser { "a superuser" } else { "exempt from row security (BYPASSRLS)" };
+        let power = match (superuser, row.try_get("rolbypassrls")?) {
+            (true, _) => "a superuser",
+            (false, true) => "exempt from row security (BYPASSRLS)",
+            // Up to PostgreSQL 15 such a role may grant itself the owner's.
+            (false, false) => "allowed to make and grant roles (CREATEROLE)",
+        };
         let itself: bool = row.try_get("itself")?;
         if itself && superuser {
             // It may become everybody and owns everything: nothing else needs saying.

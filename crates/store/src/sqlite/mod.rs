@@ -147,7 +147,7 @@ impl Store for SqliteStore {
             .fetch_all(&self.readers)
             .await?;
         let changes = rows.iter().map(change_of).collect::<Result<Vec<Change>>>()?;
-        Ok(ChangePage { complete: changes.len() < limit, changes })
+        Ok(ChangePage { complete: changes.len() < limit, changes, server: 0 })
     }
 
     async fn head(&self) -> Result<ChangeSeq> {

@@ -62,6 +62,8 @@ pub(crate) struct Faults {
     pub(crate) feed_away: AtomicBool,
     /// The feed has a gap that nobody fills.
     pub(crate) gap: AtomicBool,
+    /// Which database server is said to answer.
+    pub(crate) server: AtomicUsize,
     /// Every read panics.
     pub(crate) panics: AtomicBool,
     /// The freezing job finds nothing to do.
@@ -131,9 +133,10 @@ impl Store for FaultyStore {
             return Err(StoreError::Unavailable(DRIVER_TEXT.to_owned()));
         }
         if self.faults.gap.load(Ordering::SeqCst) {
-            return Ok(ChangePage { changes: Vec::new(), complete: false });
+            return Ok(ChangePage { changes: Vec::new(), complete: false, server: 0 });
         }
-        self.inner.changes(after, limit).await
+        let server = self.faults.server.load(Ordering::SeqCst) as u64;
+        Ok(ChangePage { server, ..self.inner.changes(after, limit).await? })
     }
 
     async fn head(&self) -> Result<ChangeSeq> {
