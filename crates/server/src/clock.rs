@@ -2,6 +2,8 @@
 //!
 //! Only `lib.rs` and `cli/` name these; everything else is handed a `Clock` and an `Rng`.
 
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -30,15 +32,77 @@ impl Clock for SystemClock {
     }
 }
 
-/// The operating system's generator.
-#[derive(Debug, Default)]
-pub struct SystemRng(SystemRandom);
+/// How much randomness is drawn at once.
+const POOL_BYTES: usize = 1_024;
+
+/// The operating system's generator, asked for a kilobyte at a time: a request needs ten bytes for its id, and a draw
+/// costs as much as everything else that the id takes.
+#[derive(Default)]
+pub struct SystemRng {
+    system: SystemRandom,
+    pool: Mutex<Pool>,
+}
+
+/// Bytes that were drawn and not yet given out; those that were are zero.
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    used: usize,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { bytes: [0; POOL_BYTES], used: POOL_BYTES }
+    }
+}
+
+impl SystemRng {
+    fn draw(&self, bytes: &mut [u8]) {
+        // The generator fails only before the system has gathered entropy, early at boot: waiting is all there is.
+        while self.system.fill(bytes).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
 
 impl Rng for SystemRng {
     fn fill(&self, bytes: &mut [u8]) {
-        // The generator fails only before the system has gathered entropy, early at boot: waiting is all there is.
-        while self.0.fill(bytes).is_err() {
-            std::thread::sleep(Duration::from_millis(10));
+        // Keys and the like: they do not lie about in memory before they are made.
+        if bytes.len() > 16 {
+            return self.draw(bytes);
+        }
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.used + bytes.len() > POOL_BYTES {
+            self.draw(&mut pool.bytes);
+            pool.used = 0;
+        }
+        let (from, to) = (pool.used, pool.used + bytes.len());
+        bytes.copy_from_slice(&pool.bytes[from..to]);
+        pool.bytes[from..to].fill(0);
+        pool.used = to;
+    }
+}
+
+impl fmt::Debug for SystemRng {
+    /// Without what will be drawn next.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemRng").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_draws_are_alike_across_the_ends_of_the_pool() {
+        let rng = SystemRng::default();
+        let mut seen = HashSet::new();
+        for length in (8..=16).cycle().take(2_000) {
+            let mut bytes = [0; 16];
+            rng.fill(&mut bytes[..length]);
+            assert!(seen.insert(bytes[..8].to_vec()), "drawn twice");
+            assert!(bytes[..8] != [0; 8], "not drawn");
         }
     }
 }

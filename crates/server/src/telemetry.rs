@@ -8,6 +8,7 @@
 mod metrics;
 mod otlp;
 mod propagation;
+mod span_fields;
 #[cfg(test)]
 mod tests;
 
@@ -150,7 +151,10 @@ where
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(true).boxed(),
+        LogFormat::Json => {
+            let lines = layer.json().flatten_event(true).with_current_span(false).with_span_list(true);
+            lines.fmt_fields(span_fields::SpanFields).boxed()
+        }
         // No colours: dev logs are piped and pasted more often than admired, and a terminal is not always one.
         LogFormat::Text => layer.with_ansi(false).boxed(),
     }

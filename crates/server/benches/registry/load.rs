@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::process::{Cores, Folder, own_command};
+use crate::process::{Cores, Folder, can_pin, own_command};
 use crate::{Failure, Outcome};
 
 /// Where a request's number stands; nine characters, as many as the digits that replace it.
 pub(crate) const NUMBER: &str = "#########";
+
+const NO_REST: &str = "no-rest";
 
 /// One run of the generator.
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl Load<'_> {
             .arg(self.address.to_string())
             .args([self.status.to_string(), self.connections.to_string(), self.length.as_millis().to_string()])
             .args([self.numbers.start.to_string(), self.numbers.end.to_string()])
+            .arg(if self.cores == Cores::Others && can_pin() { NO_REST } else { "rest" })
             .output()?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
@@ -69,8 +72,8 @@ impl Load<'_> {
 
 /// The generator's own process.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let [file, address, status, connections, millis, first, end] = args else {
-        return Err("--load needs seven".into());
+    let [file, address, status, connections, millis, first, end, rest] = args else {
+        return Err("--load needs eight".into());
     };
     let request = std::fs::read(Path::new(file))?;
     let plan = Rc::new(Plan {
@@ -97,8 +100,12 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         plan.until.set(began + length);
         let tasks: Vec<_> =
             streams.into_iter().map(|stream| tokio::task::spawn_local(drive(Rc::clone(&plan), stream))).collect();
+        let awake = (rest == NO_REST).then(|| tokio::task::spawn_local(stay_awake()));
         for task in tasks {
             task.await??;
+        }
+        if let Some(awake) = awake {
+            awake.abort();
         }
         Ok::<f64, Failure>(began.elapsed().as_secs_f64())
     })?;
@@ -107,6 +114,14 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let at = |share: usize| micros.get(micros.len() * share / 100).copied().unwrap_or(0);
     println!("{} {seconds} {} {}", micros.len(), at(50), at(99));
     Ok(())
+}
+
+/// Keeps a generator with a core of its own from going to sleep between two answers. Waking it is work of the server's
+/// core (in a virtual machine as much as the whole answer), and a server that is too fast to let it sleep never pays.
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
 }
 
 struct Plan {

@@ -34,8 +34,10 @@ impl<T, const STATUS: u16> Reply<T, STATUS> {
     /// # Errors
     /// `Internal`, which a value made of maps and texts cannot cause.
     pub fn of(value: &impl Serialize) -> Result<Self, ApiError> {
-        let body = serde_json::to_vec(value).map_err(Error::internal)?;
-        Ok(Self { headers: HeaderMap::new(), body, schema: PhantomData })
+        // Roomy enough for a tenant and for the headers that the manners add, so that neither grows step by step.
+        let mut body = Vec::with_capacity(1_024);
+        serde_json::to_writer(&mut body, value).map_err(Error::internal)?;
+        Ok(Self { headers: HeaderMap::with_capacity(12), body, schema: PhantomData })
     }
 
     /// With a header. A value that cannot be one is left out.

@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 const CAPACITY: u64 = 100_000;
 /// How many changes are read at once.
 const BATCH: usize = 1_000;
+/// The shortest time between two looks at the feed: under a load of writes every commit wakes the follower, and a look
+/// for each would cost the database as much again as the writes.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// After this long a look at the feed is given up.
 const ADVANCE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -167,6 +170,7 @@ impl Directory {
                 _ = wake.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+            tokio::time::sleep_until(began + BREATH).await;
         }
     }
 

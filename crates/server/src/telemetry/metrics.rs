@@ -42,14 +42,14 @@ impl Metrics {
 
     /// Notes an answered request. `route` is the template (`/v1/tenants/{id}`), none where nothing matched.
     pub fn record_request(&self, method: &str, route: Option<&str>, status: u16, elapsed: Duration) {
-        let mut attributes = vec![
-            KeyValue::new("http.request.method", known_method(method)),
-            KeyValue::new("http.response.status_code", i64::from(status)),
-        ];
-        if let Some(route) = route {
-            attributes.push(KeyValue::new("http.route", route.to_owned()));
+        let route = route.map(|route| KeyValue::new("http.route", route.to_owned()));
+        let method = KeyValue::new("http.request.method", known_method(method));
+        let status = KeyValue::new("http.response.status_code", i64::from(status));
+        let seconds = elapsed.as_secs_f64();
+        match route {
+            Some(route) => self.request_duration.record(seconds, &[method, status, route]),
+            None => self.request_duration.record(seconds, &[method, status]),
         }
-        self.request_duration.record(elapsed.as_secs_f64(), &attributes);
     }
 
     /// Counts a request as active until the answer is dropped, also where the client goes away before.

@@ -11,12 +11,18 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+const TRACEPARENT: &str = "traceparent";
+
 /// Makes `span` a child of the caller's span that `traceparent` and `tracestate` name, and answers the trace's id for
 /// the log. An absent or malformed header starts a trace of its own.
 ///
 /// Call it before the span is entered for the first time: its parent is fixed from then on. Where nothing is exported
 /// the answer is the caller's trace id alone, so that log lines can still be joined with the caller's.
 pub fn continue_trace(span: &Span, headers: &HeaderMap) -> Option<String> {
+    // Most requests belong to no trace, and then there is nothing to take out.
+    if !headers.contains_key(TRACEPARENT) {
+        return trace_id(span);
+    }
     let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
     let remote = parent.span().span_context().clone();
     if remote.is_valid() {

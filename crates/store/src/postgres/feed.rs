@@ -170,6 +170,9 @@ async fn holders(pool: &PgPool) -> Result<HashSet<Holder>> {
     sqlx::query(SQL).fetch_all(pool).await?.iter().map(|row| row.cell("virtualtransaction")).collect()
 }
 
+/// The shortest time between two messages to the other replicas.
+const BREATH: Duration = Duration::from_millis(5);
+
 /// Tells the other replicas of commits: one task, after the commit, so that a burst is one message and no writer waits
 /// for the queue's lock.
 pub(super) async fn tell_commits(shared: Arc<Shared>) {
@@ -184,6 +187,7 @@ pub(super) async fn tell_commits(shared: Arc<Shared>) {
             // Nothing is lost: followers also ask now and then.
             tracing::debug!(%error, "could not tell other replicas of a change");
         }
+        tokio::time::sleep(BREATH).await;
     }
 }
 
