@@ -110,6 +110,7 @@ pub async fn serve(
         cursors: Cursors::new(&installation.cursor_key),
         trusted_proxies: config.http.trusted_proxies.clone(),
         request_timeout: config.http.request_timeout,
+        traced: config.telemetry.otlp_endpoint.is_some(),
         metrics,
         metrics_reader,
         document: api::document().map_err(ServeError::Document)?,

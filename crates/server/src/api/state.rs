@@ -38,6 +38,8 @@ pub struct Inner {
     pub trusted_proxies: Vec<IpNet>,
     /// How long a request may take.
     pub request_timeout: Duration,
+    /// Whether somebody collects the spans of requests.
+    pub traced: bool,
     /// What is counted.
     pub metrics: Metrics,
     /// Reads it out.
