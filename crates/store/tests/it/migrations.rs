@@ -422,3 +422,19 @@ fn a_new_migration_is_four_files() {
     }
     assert_eq!(std::fs::read_dir(folder.path().join("postgres")).unwrap().count(), 2);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_sqlite_file_and_its_companions_are_readable_by_nobody_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let _store = store::sqlite::SqliteStore::open(&folder.path().join("registry.sqlite")).await.unwrap();
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", entry.file_name());
+        files += 1;
+    }
+    assert!(files >= 2, "the file and its log");
+}
