@@ -45,7 +45,7 @@ pub async fn manners(State(state): State<ApiState>, mut request: Request, next: 
     let started = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let path = request.uri().path().to_owned();
+    let uri = request.uri().clone();
     let request_id = request_id(&state, request.headers());
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let client = peer.map(|peer| forwarded::client(peer, request.headers(), &state.trusted_proxies));
@@ -90,7 +90,7 @@ pub async fn manners(State(state): State<ApiState>, mut request: Request, next: 
     }
     .instrument(span.clone())
     .await;
-    let internal = finish_problem(&mut response, &request_id, &path);
+    let internal = finish_problem(&mut response, &request_id, uri.path());
     headers(response.headers_mut(), &request_id);
     drop(active);
 

@@ -9,6 +9,7 @@ use aide::generate::GenContext;
 use aide::openapi::{MediaType, Operation, Response as DocResponse, SchemaObject, StatusCode as DocStatus};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use domain::Error;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -24,7 +25,7 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 #[derive(Debug)]
 pub struct Reply<T, const STATUS: u16 = 200> {
     headers: HeaderMap,
-    body: Vec<u8>,
+    body: Bytes,
     schema: PhantomData<fn() -> T>,
 }
 
@@ -37,7 +38,19 @@ impl<T, const STATUS: u16> Reply<T, STATUS> {
         // Roomy enough for a tenant and for the headers that the manners add, so that neither grows step by step.
         let mut body = Vec::with_capacity(1_024);
         serde_json::to_writer(&mut body, value).map_err(Error::internal)?;
-        Ok(Self { headers: HeaderMap::with_capacity(12), body, schema: PhantomData })
+        Ok(Self::from_body(body.into()))
+    }
+
+    /// An answer that was serialised before, by [`Reply::of`].
+    #[must_use]
+    pub fn from_body(body: Bytes) -> Self {
+        Self { headers: HeaderMap::with_capacity(12), body, schema: PhantomData }
+    }
+
+    /// What was serialised, to be kept.
+    #[must_use]
+    pub fn into_body(self) -> Bytes {
+        self.body
     }
 
     /// With a header. A value that cannot be one is left out.

@@ -5,11 +5,13 @@
 //! its bound asks the store, and refuses when that is away too; what this process changes it forgets before it answers.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::{Change, ChangeKind, ChangeSeq, Error, Result, Tenant, TenantId};
 use futures_util::FutureExt;
 use moka::sync::Cache;
@@ -27,6 +29,39 @@ const BREATH: Duration = Duration::from_millis(5);
 
 /// After this long a look at the feed is given up.
 const ADVANCE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A tenant in memory, with room for the answer that is made of it: made once, given out as often as it is asked for.
+#[derive(Debug)]
+pub struct Known {
+    tenant: Tenant,
+    rendered: OnceLock<Bytes>,
+}
+
+impl Known {
+    /// A tenant of which no answer has been made.
+    #[must_use]
+    pub fn new(tenant: Tenant) -> Self {
+        Self { tenant, rendered: OnceLock::new() }
+    }
+
+    /// The answer, made now if it was not made before. `render` must always make the same of one tenant.
+    ///
+    /// # Errors
+    /// Those of `render`.
+    pub fn rendered<E>(&self, render: impl FnOnce(&Tenant) -> Result<Bytes, E>) -> Result<Bytes, E> {
+        match self.rendered.get() {
+            Some(known) => Ok(known.clone()),
+            None => render(&self.tenant).map(|fresh| self.rendered.get_or_init(|| fresh).clone()),
+        }
+    }
+}
+
+impl Deref for Known {
+    type Target = Tenant;
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
+}
 
 /// What a tenant is looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,8 +81,8 @@ struct Fill {
 #[derive(Debug)]
 pub struct Directory {
     store: Arc<dyn Store>,
-    by_id: Cache<TenantId, Option<Arc<Tenant>>>,
-    by_slug: Cache<Box<str>, Option<Arc<Tenant>>>,
+    by_id: Cache<TenantId, Option<Arc<Known>>>,
+    by_slug: Cache<Box<str>, Option<Arc<Known>>>,
     fills: Mutex<HashMap<Key, Vec<Arc<Fill>>>>,
     /// When the feed was last confirmed, in microseconds after `started`, plus one; 0 is never.
     confirmed: AtomicU64,
@@ -74,7 +109,7 @@ impl Directory {
     ///
     /// # Errors
     /// Those of the store, when it had to be asked.
-    pub async fn by_id(&self, id: TenantId) -> Result<Option<Arc<Tenant>>> {
+    pub async fn by_id(&self, id: TenantId) -> Result<Option<Arc<Known>>> {
         if !self.is_fresh() {
             return self.load(&Key::Id(id)).await;
         }
@@ -88,7 +123,7 @@ impl Directory {
     ///
     /// # Errors
     /// Those of the store, when it had to be asked.
-    pub async fn by_slug(&self, slug: &str) -> Result<Option<Arc<Tenant>>> {
+    pub async fn by_slug(&self, slug: &str) -> Result<Option<Arc<Known>>> {
         // Names that nobody can have ask nothing and take no room.
         let possible = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if slug.len() > domain::slug::SLUG_MAX || !slug.bytes().all(possible) {
@@ -223,20 +258,20 @@ impl Directory {
     }
 
     /// Asks the store, and keeps the answer unless the thing changed meanwhile.
-    async fn fill(&self, key: Key) -> Result<Option<Arc<Tenant>>> {
+    async fn fill(&self, key: Key) -> Result<Option<Arc<Known>>> {
         let filling = Filling::begin(self, key);
         let found = self.load(&filling.key).await?;
         filling.keep(&found);
         Ok(found)
     }
 
-    async fn load(&self, key: &Key) -> Result<Option<Arc<Tenant>>> {
+    async fn load(&self, key: &Key) -> Result<Option<Arc<Known>>> {
         let mut tx = self.store.read(Scope::Platform).await?;
         let found = match key {
             Key::Id(id) => tx.get_tenant(*id).await,
             Key::Slug(slug) => tx.get_tenant_by_slug(slug).await,
         };
-        Ok(found.map_err(Error::from)?.map(Arc::new))
+        Ok(found.map_err(Error::from)?.map(|tenant| Arc::new(Known::new(tenant))))
     }
 
     fn fills(&self) -> MutexGuard<'_, HashMap<Key, Vec<Arc<Fill>>>> {
@@ -271,7 +306,7 @@ impl<'a> Filling<'a> {
         Self { directory, key, fill }
     }
 
-    fn keep(&self, found: &Option<Arc<Tenant>>) {
+    fn keep(&self, found: &Option<Arc<Known>>) {
         let _fills = self.directory.fills();
         if self.fill.outdated.load(Ordering::Relaxed) {
             return;

@@ -12,6 +12,7 @@ use domain::{
 };
 use store::{Conflict, Page, Scope, StoreError, TenantFilter, Tx};
 
+use super::directory::Known;
 use super::{App, Ctx};
 
 /// Which version of a thing the caller has seen.
@@ -83,7 +84,7 @@ impl App {
     ///
     /// # Errors
     /// `NotFound`, for a foreign one too.
-    pub async fn get_tenant(&self, ctx: &Ctx, id: TenantId) -> Result<Arc<Tenant>> {
+    pub async fn get_tenant(&self, ctx: &Ctx, id: TenantId) -> Result<Arc<Known>> {
         self.seen(ctx, self.directory.by_id(id).await?)
     }
 
@@ -91,7 +92,7 @@ impl App {
     ///
     /// # Errors
     /// `NotFound`, for a foreign one too.
-    pub async fn get_tenant_by_slug(&self, ctx: &Ctx, slug: &str) -> Result<Arc<Tenant>> {
+    pub async fn get_tenant_by_slug(&self, ctx: &Ctx, slug: &str) -> Result<Arc<Known>> {
         self.seen(ctx, self.directory.by_slug(slug).await?)
     }
 
@@ -100,7 +101,7 @@ impl App {
     ///
     /// # Errors
     /// `NotFound`, also for a host that is none.
-    pub async fn get_tenant_by_host(&self, ctx: &Ctx, host: &str, path: &str) -> Result<Arc<Tenant>> {
+    pub async fn get_tenant_by_host(&self, ctx: &Ctx, host: &str, path: &str) -> Result<Arc<Known>> {
         let absent = || Error::NotFound(Resource::Tenant);
         let host = tenancy::normalize_host(host).map_err(|_| absent())?;
         let mut tx = self.store.read(Scope::Platform).await?;
@@ -113,7 +114,7 @@ impl App {
         let candidates = routes.iter().map(|found| (found.route.prefix.as_str(), found.tenant_id));
         let (_, id) = tenancy::longest_prefix(candidates, path).ok_or_else(absent)?;
         let tenant = tx.get_tenant(id).await?;
-        self.seen(ctx, tenant.map(Arc::new))
+        self.seen(ctx, tenant.map(|tenant| Arc::new(Known::new(tenant))))
     }
 
     /// Tenants, newest first; a tenant's caller sees its own place in the list.
@@ -322,10 +323,10 @@ impl App {
         Ok(tenant)
     }
 
-    fn seen(&self, ctx: &Ctx, tenant: Option<Arc<Tenant>>) -> Result<Arc<Tenant>> {
+    fn seen(&self, ctx: &Ctx, tenant: Option<Arc<Known>>) -> Result<Arc<Known>> {
         let tenant = tenant.filter(|tenant| ctx.caller.reaches(tenant.id)).ok_or(Error::NotFound(Resource::Tenant))?;
         let now = ctx.now();
-        if tenant.trial_ran_out(now) { Ok(Arc::new(Tenant::clone(&tenant).at(now))) } else { Ok(tenant) }
+        if tenant.trial_ran_out(now) { Ok(Arc::new(Known::new(Tenant::clone(&tenant).at(now)))) } else { Ok(tenant) }
     }
 }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::api::error::ApiError;
 use crate::api::reply::Reply;
+use crate::app::directory::Known;
 
 /// A tenant.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -128,12 +129,18 @@ pub(super) type TenantReply<const STATUS: u16 = 200> = Reply<TenantView<'static>
 
 /// The answer, with its `ETag`.
 pub(super) fn reply<const STATUS: u16>(tenant: &Tenant) -> Result<TenantReply<STATUS>, ApiError> {
-    Ok(Reply::of(&TenantView::from(tenant))?.header(ETAG, &format!("\"{}\"", tenant.version)))
+    Ok(Reply::of(&TenantView::from(tenant))?.header(ETAG, &etag(tenant)))
 }
 
 /// The answer about a tenant from memory.
-pub(super) fn shared(tenant: Arc<Tenant>) -> Result<TenantReply, ApiError> {
-    reply(&tenant)
+pub(super) fn shared(tenant: Arc<Known>) -> Result<TenantReply, ApiError> {
+    let body =
+        tenant.rendered(|tenant| Ok::<_, ApiError>(TenantReply::<200>::of(&TenantView::from(tenant))?.into_body()))?;
+    Ok(Reply::from_body(body).header(ETAG, &etag(&tenant)))
+}
+
+fn etag(tenant: &Tenant) -> String {
+    format!("\"{}\"", tenant.version)
 }
 
 /// The answer of a creation.
