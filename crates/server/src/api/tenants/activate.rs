@@ -1,17 +1,14 @@
 //! POST `/v1/tenants/{id}/activate`
 
-use std::sync::Arc;
-
 use aide::transform::TransformOperation;
 use axum::extract::State;
 
-use super::view::{TenantReply, reply};
+use super::view::TenantReply;
 use crate::api::auth::PlatformAdmin;
 use crate::api::error::ApiError;
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::input::{Body, IfMatch, Nothing, Params, TenantPath};
 use crate::api::state::ApiState;
-use crate::app::{App, Ctx};
 
 pub(super) async fn activate_tenant(
     PlatformAdmin(ctx): PlatformAdmin,
@@ -26,9 +23,7 @@ pub(super) async fn activate_tenant(
     let seen = seen.read()?;
     let request = key.over(&body.bytes)?;
     let id = path.id()?;
-    let work = async move |app: Arc<App>, ctx: Ctx| app.activate_tenant(&ctx, id, &seen).await;
-    let once = state.app.once(ctx, request, work).await?;
-    Ok(reply(&once.outcome)?.replayed(once.replayed))
+    super::change_once(&state, ctx, request, async move |app, ctx| app.activate_tenant(&ctx, id, &seen).await).await
 }
 
 pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {

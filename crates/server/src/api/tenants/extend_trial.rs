@@ -1,20 +1,17 @@
 //! POST `/v1/tenants/{id}/extend-trial`
 
-use std::sync::Arc;
-
 use aide::transform::TransformOperation;
 use axum::extract::State;
 use domain::tenant::TRIAL_DAYS_MAX;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::view::{TenantReply, reply};
+use super::view::TenantReply;
 use crate::api::auth::PlatformAdmin;
 use crate::api::error::ApiError;
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::input::{Body, IfMatch, Nothing, Params, TenantPath};
 use crate::api::state::ApiState;
-use crate::app::{App, Ctx};
 
 /// By how much.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,9 +36,7 @@ pub(super) async fn extend_trial(
     let request = key.over(&body.bytes)?;
     let days = body.value.days;
     let id = path.id()?;
-    let work = async move |app: Arc<App>, ctx: Ctx| app.extend_trial(&ctx, id, &seen, days).await;
-    let once = state.app.once(ctx, request, work).await?;
-    Ok(reply(&once.outcome)?.replayed(once.replayed))
+    super::change_once(&state, ctx, request, async move |app, ctx| app.extend_trial(&ctx, id, &seen, days).await).await
 }
 
 pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {

@@ -14,11 +14,18 @@ mod remove_host;
 mod update;
 pub mod view;
 
+use std::sync::Arc;
+
 use aide::axum::ApiRouter;
 use aide::axum::routing::{delete_with, get_with, patch_with, post_with, put_with};
 use aide::transform::TransformOperation;
 
+use domain::Tenant;
+
+use super::error::ApiError;
 use super::state::ApiState;
+use crate::app::{App, Ctx, IdempotentRequest};
+use view::TenantReply;
 
 pub(super) fn routes() -> ApiRouter<ApiState> {
     ApiRouter::new()
@@ -42,6 +49,21 @@ pub(super) fn routes() -> ApiRouter<ApiState> {
             put_with(add_host::add_host, add_host::docs)
                 .merge(delete_with(remove_host::remove_host, remove_host::docs)),
         )
+}
+
+/// Runs a change of one tenant once for its idempotency key, and answers with the tenant.
+async fn change_once<W, F>(
+    state: &ApiState,
+    ctx: Ctx,
+    request: Option<IdempotentRequest>,
+    work: W,
+) -> Result<TenantReply, ApiError>
+where
+    W: FnOnce(Arc<App>, Ctx) -> F + Send + 'static,
+    F: Future<Output = domain::Result<Tenant>> + Send + 'static,
+{
+    let once = state.app.once(ctx, request, work).await?;
+    Ok(view::reply(&once.outcome)?.replayed(once.replayed))
 }
 
 fn documented<'a>(operation: TransformOperation<'a>, id: &str, summary: &str, text: &str) -> TransformOperation<'a> {
