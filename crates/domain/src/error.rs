@@ -59,6 +59,54 @@ pub enum Error {
         /// What was asked for.
         action: &'static str,
     },
+    /// No product of the catalog has this key.
+    #[error("the product `{product}` is not known")]
+    UnknownProduct {
+        /// The key in question.
+        product: String,
+    },
+    /// The product is not one that can be asked for.
+    #[error("the product `{product}` cannot be requested")]
+    ProductNotRequestable {
+        /// The product's key.
+        product: String,
+    },
+    /// Some tenant has, or had, the product.
+    #[error("the product `{product}` is in use")]
+    ProductInUse {
+        /// The product's key.
+        product: String,
+    },
+    /// The tenant has asked for this product, and nobody has decided yet.
+    #[error("a request for `{product}` is open already")]
+    RequestAlreadyOpen {
+        /// The product's key.
+        product: String,
+    },
+    /// Somebody decided the request before.
+    #[error("the request was {status} already")]
+    RequestAlreadyDecided {
+        /// What became of it.
+        status: &'static str,
+    },
+    /// The tenant had its trial of this product.
+    #[error("the trial of `{product}` was used already")]
+    TrialAlreadyUsed {
+        /// The product's key.
+        product: String,
+    },
+    /// The tenant has the product.
+    #[error("the entitlement to `{product}` is active already")]
+    EntitlementAlreadyActive {
+        /// The product's key.
+        product: String,
+    },
+    /// The key is at its end, or has a successor.
+    #[error("the key cannot be rotated: {why}")]
+    KeyNotRotatable {
+        /// In what state it is.
+        why: &'static str,
+    },
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
@@ -108,12 +156,24 @@ pub enum Resource {
     Tenant,
     /// A tenant named in a body, a query or a credential.
     NamedTenant,
+    /// What a tenant has of a product.
+    Entitlement,
+    /// A product of the catalog.
+    Product,
+    /// A request for a product.
+    CatalogRequest,
+    /// An API key.
+    ApiKey,
 }
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tenant | Self::NamedTenant => "tenant",
+            Self::Entitlement => "entitlement",
+            Self::Product => "product",
+            Self::CatalogRequest => "request",
+            Self::ApiKey => "API key",
         })
     }
 }

@@ -75,6 +75,18 @@ id! {
     /// Names one audit event.
     EventId
 }
+id! {
+    /// Names what one tenant has of one product.
+    EntitlementId
+}
+id! {
+    /// Names one API key, and is no secret.
+    ApiKeyId
+}
+id! {
+    /// Names one tenant's request for a product.
+    CatalogRequestId
+}
 
 /// The tenant that the in-memory store starts with.
 pub const ACME: TenantId = TenantId(Uuid::from_u128(1));

@@ -21,7 +21,7 @@ pub use audit::{AuditBatch, AuditEvent, Crud, Party};
 pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};
 pub use error::{Error, FieldCode, Resource, Result, Violation};
 pub use host::{HostRoute, Nesting};
-pub use ids::{ACME, EventId, TenantId};
+pub use ids::{ACME, ApiKeyId, CatalogRequestId, EntitlementId, EventId, TenantId};
 pub use secret::Secret;
 pub use slug::{ReservedSlugs, Slug};
 pub use tenant::{MetadataPatch, NewTenant, Plan, Status, StatusReason, Tenant, TenantPatch};

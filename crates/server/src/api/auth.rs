@@ -1,6 +1,6 @@
 //! Who calls, and whether they may: extractors that stand in every handler's signature.
 //!
-//! [`PlatformAdmin`], [`TenantScoped`] and [`Public`] each write themselves into the document as `x-may-call`, from which
+//! [`PlatformAdmin`], [`TenantScoped`], [`Service`] and [`Public`] each write themselves into the document as `x-may-call`, from which
 //! the coverage tests are made. Invariants: exactly one credential is judged, and a request with two different ones is
 //! refused; comparing a secret takes the same time wherever it differs.
 
@@ -40,27 +40,45 @@ pub struct TenantScoped<S>(pub Ctx, pub PhantomData<S>);
 #[derive(Debug)]
 pub struct Public;
 
-/// A scope as a type.
+/// Services of the platform (`registry:internal`), and platform admins.
+#[derive(Debug)]
+pub struct Service(pub Ctx);
+
+/// Scopes as a type: whoever holds one of them may.
 pub trait Permission: Send + Sync + 'static {
-    /// The scope.
-    const SCOPE: &'static str;
+    /// The scopes, of which one is enough.
+    const SCOPES: &'static [&'static str];
 }
 
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident = $scope:expr),+ $(,)?) => {$(
+    ($($(#[$doc:meta])* $name:ident = $($scope:ident)|+),+ $(,)?) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name;
         impl Permission for $name {
-            const SCOPE: &'static str = $scope;
+            const SCOPES: &'static [&'static str] = &[$(scope::$scope),+];
         }
     )+};
 }
 permissions! {
     /// `tenant:read`
-    TenantRead = scope::TENANT_READ,
+    TenantRead = TENANT_READ,
     /// `hosts:write`
-    HostsWrite = scope::HOSTS_WRITE,
+    HostsWrite = HOSTS_WRITE,
+    /// `entitlements:read`
+    EntitlementsRead = ENTITLEMENTS_READ,
+    /// `tenant:read` or `entitlements:read`: either of them shows the catalog.
+    CatalogRead = TENANT_READ | ENTITLEMENTS_READ,
+    /// `catalog:request`
+    CatalogRequest = CATALOG_REQUEST,
+    /// `api_keys:read`
+    ApiKeysRead = API_KEYS_READ,
+    /// `api_keys:write`
+    ApiKeysWrite = API_KEYS_WRITE,
+    /// `audit:read`
+    AuditRead = AUDIT_READ,
+    /// `audit:write`
+    AuditWrite = AUDIT_WRITE,
 }
 
 impl FromRequestParts<ApiState> for PlatformAdmin {
@@ -76,12 +94,25 @@ impl FromRequestParts<ApiState> for PlatformAdmin {
     }
 }
 
+impl FromRequestParts<ApiState> for Service {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let ctx = authenticate(parts, state).await?;
+        if ctx.caller.holds(scope::REGISTRY_INTERNAL) {
+            Ok(Self(ctx))
+        } else {
+            Err(Error::Forbidden("only services of the platform may do this").into())
+        }
+    }
+}
+
 impl<S: Permission> FromRequestParts<ApiState> for TenantScoped<S> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let ctx = authenticate(parts, state).await?;
-        if ctx.caller.holds(S::SCOPE) {
+        if S::SCOPES.iter().any(|scope| ctx.caller.holds(scope)) {
             Ok(Self(ctx, PhantomData))
         } else {
             Err(Error::Forbidden("the credential does not allow this").into())
@@ -113,7 +144,13 @@ impl OperationInput for PlatformAdmin {
 
 impl<S: Permission> OperationInput for TenantScoped<S> {
     fn operation_input(_ctx: &mut GenContext, operation: &mut Operation) {
-        may_call(operation, S::SCOPE);
+        may_call(operation, &S::SCOPES.join(" | "));
+    }
+}
+
+impl OperationInput for Service {
+    fn operation_input(_ctx: &mut GenContext, operation: &mut Operation) {
+        may_call(operation, scope::REGISTRY_INTERNAL);
     }
 }
 
@@ -186,6 +223,7 @@ async fn identify(credential: Credential<'_>, state: &ApiState) -> Result<Caller
             idempotency_owner: "dev-token".to_owned(),
             kind: CallerKind::PlatformAdmin,
             reach: Reach::All,
+            scopes: Arc::default(),
         });
     }
     let verifier = match (&state.verifier, credential.as_key) {
@@ -227,6 +265,7 @@ async fn caller_of(token: &VerifiedToken, state: &ApiState) -> Result<Caller> {
         idempotency_owner: format!("{} {}", token.issuer, token.subject),
         kind,
         reach,
+        scopes: Arc::default(),
     })
 }
 

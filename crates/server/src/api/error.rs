@@ -7,7 +7,7 @@ use aide::OperationOutput;
 use aide::generate::GenContext;
 use aide::openapi::{MediaType, Operation, Response as DocResponse, SchemaObject, StatusCode as DocStatus};
 use axum::response::{IntoResponse, Response};
-use domain::{Error, Resource, Violation};
+use domain::{Error, FieldCode, Resource, Violation};
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
@@ -134,6 +134,9 @@ impl From<Error> for ApiError {
                 problem
             }
             Error::NotFound(Resource::Tenant) => Problem::new(StatusCode::NOT_FOUND, "not_found", "no such tenant"),
+            Error::NotFound(
+                resource @ (Resource::Entitlement | Resource::Product | Resource::CatalogRequest | Resource::ApiKey),
+            ) => Problem::new(StatusCode::NOT_FOUND, "not_found", format!("no such {resource}")),
             Error::NotFound(Resource::NamedTenant) => {
                 Problem::new(StatusCode::NOT_FOUND, "tenant_not_found", "no such tenant")
             }
@@ -174,6 +177,32 @@ impl From<Error> for ApiError {
                 format!("cannot {action} a tenant whose status is {from}"),
             )
             .member("current_status", from.as_str()),
+            Error::UnknownProduct { product } => {
+                unprocessable("unknown_product", format!("the catalog has no product `{product}`"))
+            }
+            Error::ProductNotRequestable { product } => {
+                unprocessable("product_not_requestable", format!("the product `{product}` cannot be requested"))
+            }
+            Error::ProductInUse { product } => {
+                conflict("product_in_use", format!("tenants have, or had, the product `{product}`"))
+            }
+            Error::RequestAlreadyOpen { product } => conflict(
+                "request_already_open",
+                format!("the tenant has asked for `{product}` already, and nobody has decided yet"),
+            ),
+            Error::RequestAlreadyDecided { status } => {
+                conflict("request_already_decided", format!("the request was {status} already"))
+                    .member("current_status", status)
+            }
+            Error::TrialAlreadyUsed { product } => {
+                conflict("trial_already_used", format!("the tenant had its trial of `{product}` already"))
+            }
+            Error::EntitlementAlreadyActive { product } => {
+                conflict("entitlement_already_active", format!("the tenant has `{product}` already"))
+            }
+            Error::KeyNotRotatable { why } => {
+                conflict("key_not_rotatable", format!("the key cannot be rotated: it is {why}"))
+            }
             Error::IdempotencyKeyReused => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
@@ -205,6 +234,17 @@ impl From<Error> for ApiError {
         };
         problem.into()
     }
+}
+
+/// A 422 with a code of its own, about the member `product`.
+fn unprocessable(code: &'static str, detail: String) -> Problem {
+    let mut problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail.clone());
+    problem.errors = vec![Violation::new("product", FieldCode::NotAllowed, detail)];
+    problem
+}
+
+fn conflict(code: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, code, detail)
 }
 
 /// Why there is nobody: told apart from a bad credential in the challenge (RFC 6750 §3).

@@ -4,6 +4,7 @@
 //! [`Params`], so that an unknown query parameter is named and never ignored; a refused input has changed nothing.
 
 use std::convert::Infallible;
+use std::str::FromStr;
 
 use aide::OperationInput;
 use aide::generate::GenContext;
@@ -11,7 +12,7 @@ use aide::openapi::{MediaType, Operation, RequestBody, SchemaObject};
 use aide::operation::{ParamLocation, add_parameters, parameters_from_schema, set_body};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use bytes::{Bytes, BytesMut};
-use domain::{Error, FieldCode, Resource, TenantId};
+use domain::{ApiKeyId, CatalogRequestId, EntitlementId, Error, FieldCode, Resource, TenantId};
 use http::header::{CONTENT_TYPE, IF_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -197,21 +198,44 @@ impl<T: JsonSchema> OperationInput for Params<T> {
     }
 }
 
+/// An id that stands in a path.
+pub trait PathId: FromStr + Send + Sync + 'static {
+    /// What is not there when nothing has the id.
+    const RESOURCE: Resource;
+}
+
+macro_rules! path_ids {
+    ($($id:ident is $resource:ident),+ $(,)?) => {$(
+        impl PathId for $id {
+            const RESOURCE: Resource = Resource::$resource;
+        }
+    )+};
+}
+path_ids! {
+    TenantId is Tenant,
+    EntitlementId is Entitlement,
+    ApiKeyId is ApiKey,
+    CatalogRequestId is CatalogRequest,
+}
+
 /// The id in the path. One that is no UUID is absent, which the handler says after the body was checked.
 #[derive(Debug)]
-pub struct TenantPath(Option<TenantId>);
+pub struct IdPath<T>(Option<T>);
 
-impl TenantPath {
+/// A tenant's id in the path.
+pub type TenantPath = IdPath<TenantId>;
+
+impl<T: PathId> IdPath<T> {
     /// The id.
     ///
     /// # Errors
     /// `NotFound` for a text that is no UUID.
-    pub fn id(&self) -> Result<TenantId, Error> {
-        self.0.ok_or(Error::NotFound(Resource::Tenant))
+    pub fn id(self) -> Result<T, Error> {
+        self.0.ok_or(Error::NotFound(T::RESOURCE))
     }
 }
 
-impl FromRequestParts<ApiState> for TenantPath {
+impl<T: PathId> FromRequestParts<ApiState> for IdPath<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
@@ -224,12 +248,12 @@ impl FromRequestParts<ApiState> for TenantPath {
 pub struct TextPath(Option<String>);
 
 impl TextPath {
-    /// The text.
+    /// The text, by which something is named.
     ///
     /// # Errors
     /// `NotFound` for bytes that are no text.
-    pub fn text(self) -> Result<String, Error> {
-        self.0.ok_or(Error::NotFound(Resource::Tenant))
+    pub fn text(self, named: Resource) -> Result<String, Error> {
+        self.0.ok_or(Error::NotFound(named))
     }
 }
 
@@ -249,11 +273,11 @@ async fn path_text(parts: &mut Parts, state: &ApiState) -> Option<String> {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "read by the document alone")]
 struct IdParameter {
-    /// The tenant's id.
+    /// The id of the thing, a UUID.
     id: uuid::Uuid,
 }
 
-impl OperationInput for TenantPath {
+impl<T> OperationInput for IdPath<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
         let schema = ctx.schema.subschema_for::<IdParameter>();
         let parameters = parameters_from_schema(ctx, schema, ParamLocation::Path);

@@ -32,8 +32,13 @@ impl Ctx {
     #[must_use]
     pub fn system(name: &str, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         let actor = format!("system:{name}");
-        let caller =
-            Caller { idempotency_owner: actor.clone(), actor, kind: CallerKind::PlatformAdmin, reach: Reach::All };
+        let caller = Caller {
+            idempotency_owner: actor.clone(),
+            actor,
+            kind: CallerKind::PlatformAdmin,
+            reach: Reach::All,
+            scopes: Arc::default(),
+        };
         Self { caller: Arc::new(caller), request_id: None, source_ip: None, clock, rng, claim: None }
     }
 

@@ -10,6 +10,7 @@ use domain::audit::{AuditEvent, Crud, Party};
 use domain::{
     Error, HostRoute, Nesting, NewTenant, Reach, Resource, Result, Status, Tenant, TenantId, TenantPatch, Timestamp,
 };
+use serde::Serialize;
 use store::{Conflict, Page, Scope, StoreError, TenantFilter, Tx};
 
 use super::directory::Known;
@@ -35,11 +36,11 @@ impl Precondition {
 }
 
 /// A write under way: the transaction, the locked tenant as the clock has it, and what is to be told of it.
-struct Write {
-    tx: Box<dyn Tx>,
-    tenant: Tenant,
-    events: Vec<AuditEvent>,
-    now: Timestamp,
+pub(super) struct Write {
+    pub(super) tx: Box<dyn Tx>,
+    pub(super) tenant: Tenant,
+    pub(super) events: Vec<AuditEvent>,
+    pub(super) now: Timestamp,
 }
 
 impl App {
@@ -297,30 +298,48 @@ impl App {
 
     /// Begins a write: locks the tenant, writes down a trial that ran out, and judges reach, freeze and version.
     async fn write_tenant(&self, ctx: &Ctx, id: TenantId, seen: &Precondition) -> Result<Write> {
+        let write = self.write_to(ctx, id, Resource::Tenant).await?;
+        seen.check(write.tenant.version)?;
+        Ok(write)
+    }
+
+    /// Begins a write to a thing of a tenant, which is locked; an absent or foreign one is not found as `named`.
+    pub(super) async fn write_to(&self, ctx: &Ctx, id: TenantId, named: Resource) -> Result<Write> {
+        let write = self.write_even_frozen(ctx, id, named).await?;
+        ctx.caller.may_write_to(&write.tenant)?;
+        Ok(write)
+    }
+
+    /// As [`App::write_to`], for the one thing that a frozen tenant's people and keys still may: revoking keys.
+    pub(super) async fn write_even_frozen(&self, ctx: &Ctx, id: TenantId, named: Resource) -> Result<Write> {
         let now = ctx.now();
         let mut tx = self.store.begin(Scope::Platform).await?;
-        let mut tenant = ctx.caller.visible(tx.lock_tenant(id).await?)?;
+        let mut tenant = ctx.caller.visible_as(tx.lock_tenant(id).await?, named)?;
         let mut events = Vec::new();
         if tenant.expire_trial(now) {
             tx.update_tenant(&tenant).await?;
             events.push(expired_event(ctx, &tenant, now));
         }
-        ctx.caller.may_write_to(&tenant)?;
-        seen.check(tenant.version)?;
         Ok(Write { tx, tenant, events, now })
     }
 
-    /// Commits a write. One that found nothing to change commits nothing.
+    /// Commits a write to the tenant itself. One that found nothing to change commits nothing.
     async fn finish(&self, ctx: &Ctx, write: Write) -> Result<Tenant> {
+        let tenant = write.tenant.clone();
+        self.finish_with(ctx, write, &tenant).await?;
+        Ok(tenant)
+    }
+
+    /// Commits a write whose outcome is not the tenant but a thing of it. Whoever calls makes the directory forget that
+    /// thing, also when this fails: a commit whose answer was lost may have happened.
+    pub(super) async fn finish_with(&self, ctx: &Ctx, write: Write, outcome: &(impl Serialize + Sync)) -> Result<()> {
         let Write { tx, tenant, events, .. } = write;
         let changed = !events.is_empty();
-        let outcome = self.commit(ctx, tx, &tenant, events).await;
+        let committed = self.commit(ctx, tx, outcome, events).await;
         if changed {
-            // Also when it failed: a commit whose answer was lost may have happened.
             self.directory.forget(tenant.id, tenant.slug.as_str());
         }
-        outcome?;
-        Ok(tenant)
+        committed
     }
 
     fn seen(&self, ctx: &Ctx, tenant: Option<Arc<Known>>) -> Result<Arc<Known>> {
@@ -331,13 +350,13 @@ impl App {
 }
 
 impl Write {
-    fn note(&mut self, event: AuditEvent) {
+    pub(super) fn note(&mut self, event: AuditEvent) {
         self.events.push(event);
     }
 }
 
 /// What row security lets a read of this caller see.
-fn scope(ctx: &Ctx) -> Scope {
+pub(super) fn scope(ctx: &Ctx) -> Scope {
     match ctx.caller.reach {
         Reach::One(own) => Scope::Tenant(own),
         Reach::All | Reach::None => Scope::Platform,

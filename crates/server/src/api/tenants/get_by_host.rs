@@ -2,7 +2,7 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
-use domain::{Error, FieldCode};
+use domain::{Error, FieldCode, Resource};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -40,7 +40,7 @@ pub(super) async fn get_tenant_by_host(
         return Err(Error::invalid("path", FieldCode::InvalidFormat, "must begin with /").into());
     }
     let path = tenancy::path_of(&path);
-    shared(state.app.get_tenant_by_host(&ctx, &host.text()?, path).await?)
+    shared(state.app.get_tenant_by_host(&ctx, &host.text(Resource::Tenant)?, path).await?)
 }
 
 pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {

@@ -2,6 +2,7 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
+use domain::Resource;
 use schemars::JsonSchema;
 
 use super::view::{TenantReply, shared};
@@ -25,7 +26,7 @@ pub(super) async fn get_tenant_by_slug(
     params: Params<Nothing>,
 ) -> Result<TenantReply, ApiError> {
     params.read()?;
-    shared(state.app.get_tenant_by_slug(&ctx, &path.text()?).await?)
+    shared(state.app.get_tenant_by_slug(&ctx, &path.text(Resource::Tenant)?).await?)
 }
 
 pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
