@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Result, Tenant, TenantId};
+use domain::{Error, Result, Tenant, TenantId};
 use quick_cache::Equivalent;
 use shelf::Shelf;
 use store::{ReadTx, Scope, Store, TenantRoute};
@@ -25,6 +25,10 @@ use tokio::time::Instant;
 /// How many tenants are kept under each of their names, and of how many tenants and hosts what belongs to them; about a
 /// kilobyte each.
 const TENANTS: usize = 100_000;
+
+/// After this long a look-up in the store is given up: whoever asked is told to ask again, instead of waiting for a
+/// database that may be gone.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A tenant in memory, with room for the answer that is made of it: made once, given out as often as it is asked for.
 #[derive(Debug)]
@@ -191,8 +195,15 @@ impl Directory {
     {
         // Before the store is asked, so that whatever changes from here on is noticed.
         let filling = self.is_fresh().then(|| shelf.begin(key));
-        let tx = self.store.read(Scope::Platform).await?;
-        let found = load(tx).await?.map(Arc::new);
+        let asked = async {
+            let tx = self.store.read(Scope::Platform).await?;
+            load(tx).await
+        };
+        // A statement's own limit is the server's to keep; a server that is gone without a word keeps none.
+        let found = match tokio::time::timeout(LOOK_UP_TIMEOUT, asked).await {
+            Ok(found) => found?.map(Arc::new),
+            Err(_) => return Err(Error::Unavailable { internal: format!("no answer within {LOOK_UP_TIMEOUT:?}") }),
+        };
         if let Some(filling) = filling {
             filling.keep(found.clone());
         }
