@@ -6,6 +6,7 @@
 use serde::Serialize;
 use serde_json::json;
 
+use crate::entitlement::Entitlement;
 use crate::host::HostRoute;
 use crate::ids::TenantId;
 use crate::tenant::Tenant;
@@ -123,6 +124,40 @@ impl NewChange {
             op: ChangeOp::Delete,
             tenant_id: Some(tenant),
             id: host_change_id(host, prefix),
+            value: None,
+        }
+    }
+
+    /// What a tenant has of a product is new or other than before.
+    #[must_use]
+    pub fn entitlement_upsert(entitlement: &Entitlement) -> Self {
+        let value = json!({
+            "id": entitlement.id,
+            "tenant_id": entitlement.tenant_id,
+            "product": entitlement.product,
+            "state": entitlement.state,
+            "source": entitlement.source,
+            "starts_at": entitlement.starts_at,
+            "expires_at": entitlement.expires_at,
+            "limits": entitlement.limits,
+        });
+        Self {
+            kind: ChangeKind::Entitlement,
+            op: ChangeOp::Upsert,
+            tenant_id: Some(entitlement.tenant_id),
+            id: entitlement.id.to_string(),
+            value: Some(value.to_string()),
+        }
+    }
+
+    /// What a tenant had of a product is gone: its tenant is. One that was revoked stays.
+    #[must_use]
+    pub fn entitlement_delete(entitlement: &Entitlement) -> Self {
+        Self {
+            kind: ChangeKind::Entitlement,
+            op: ChangeOp::Delete,
+            tenant_id: Some(entitlement.tenant_id),
+            id: entitlement.id.to_string(),
             value: None,
         }
     }

@@ -4,6 +4,8 @@
 //! contract suite (`testing::suite`). Invariants, each with a case there: a change commits with its audit rows and its
 //! feed rows or not at all; after an error a transaction is finished; dropping one rolls it back.
 
+mod catalog;
+
 use async_trait::async_trait;
 use domain::{
     AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, Plan, Status, Tenant, TenantId, Timestamp,
@@ -12,6 +14,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::Result;
+
+pub use catalog::{Catalog, CatalogReads, EntitlementFilter, EntitlementRow, Entitlements, Removal, RequestFilter};
 
 /// What a transaction may see. On PostgreSQL row-level security stands behind it, on SQLite the queries' own predicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +92,7 @@ pub struct SchemaState {
 
 /// Everything that can be read.
 #[async_trait]
-pub trait ReadTx: Send {
+pub trait ReadTx: CatalogReads + Send {
     /// A tenant by id, with its hosts.
     async fn get_tenant(&mut self, id: TenantId) -> Result<Option<Tenant>>;
     /// A tenant by slug.
@@ -109,7 +113,7 @@ pub trait ReadTx: Send {
 
 /// A transaction. Dropping it rolls back.
 #[async_trait]
-pub trait Tx: ReadTx + Tenants + AuditLog + Idempotency + Send {
+pub trait Tx: ReadTx + Tenants + Entitlements + Catalog + AuditLog + Idempotency + Send {
     /// Commits the change, its audit events and its feed rows, or none of them.
     async fn commit(self: Box<Self>, audit: AuditBatch) -> Result<()>;
     /// Commits what needs no audit event, for one of a closed list of reasons.

@@ -8,6 +8,7 @@ use crate::error::{Result, StoreError};
 use crate::port::Scope;
 
 pub(crate) mod audit;
+pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod idempotency;
 pub(crate) mod installation;

@@ -181,6 +181,8 @@ macro_rules! stamp_tenants {
                 const TOMBSTONE: &str = "INSERT INTO deleted_tenants (id, slug, name, deleted_at) VALUES ($1, $2, $3, $4)";
                 const SQL: &str = "DELETE FROM tenants WHERE ($1 IS NULL OR id = $1) AND id = $2";
                 let own = self.scope.tenant().map(|id| id.0);
+                // They go with the tenant, and the feed is told of each.
+                let entitlements = self.entitlements_of(tenant.id).await?;
                 attempt!(self, platform conn => {
                     sqlx::query(TOMBSTONE)
                         .bind(tenant.id.0)
@@ -194,6 +196,7 @@ macro_rules! stamp_tenants {
                 })?;
                 let routes = tenant.hosts.iter();
                 self.pending.extend(routes.map(|route| NewChange::host_delete(tenant.id, &route.host, &route.prefix)));
+                self.pending.extend(entitlements.iter().map(NewChange::entitlement_delete));
                 self.pending.push(NewChange::tenant_delete(tenant.id, tenant.slug.as_str()));
                 Ok(())
             }

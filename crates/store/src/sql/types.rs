@@ -76,11 +76,13 @@ pub(crate) trait Cells: Row {
 }
 impl<R: Row> Cells for R {}
 
-fn word<T>(column: &str, word: &str, read: fn(&str) -> Option<T>) -> Result<T> {
+/// Reads a word of a closed list.
+pub(crate) fn word<T>(column: &str, word: &str, read: fn(&str) -> Option<T>) -> Result<T> {
     read(word).ok_or_else(|| StoreError::Damaged(format!("column {column} has the unknown word {word:?}")))
 }
 
-fn json<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T> {
+/// Reads what [`to_json`] wrote.
+pub(crate) fn json<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("column {column}: {error}")))
 }
 
