@@ -4,6 +4,7 @@
 //! generator: time and randomness come in as parameters. One file per resource.
 
 pub mod access;
+pub mod api_key;
 pub mod audit;
 pub mod change;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod time;
 mod words;
 
 pub use access::{Caller, CallerKind, Reach};
+pub use api_key::{ApiKey, KeyEnv, KeyHash, NewApiKey};
 pub use audit::{AuditBatch, AuditEvent, Crud, Party};
 pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};
 pub use error::{Error, FieldCode, Resource, Result, Violation};

@@ -14,6 +14,6 @@ pub mod testing;
 
 pub use error::{Conflict, Result, StoreError};
 pub use port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
-    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    ApiKeys, AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState,
+    Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };

@@ -16,7 +16,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use domain::text::fold;
 use domain::{
-    AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Secret, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, KeyHash, Nesting, NewChange, Secret,
+    Tenant, TenantId, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Transaction};
@@ -27,15 +28,18 @@ use uuid::Uuid;
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
-    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    ApiKeys, AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState,
+    Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
+use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::attempt;
 use crate::sql::audit::stamp_audit;
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
-use crate::sql::types::{Cells, Ts, audit_event_of, contains_pattern, host_family, tenants_of, to_json};
+use crate::sql::types::{
+    Cells, Ts, audit_event_of, contains_pattern, from_json, host_family, key_hash, tenants_of, to_json,
+};
 
 pub use hosts::Hosts;
 
@@ -322,6 +326,7 @@ stamp_tenants!(
     skip_locked = " FOR UPDATE OF t SKIP LOCKED",
     lock_family = Some("SELECT pg_advisory_xact_lock(1953653105, hashtext($1))")
 );
+stamp_api_keys!(PgTx, for_update = " FOR UPDATE OF k");
 stamp_audit!(PgTx);
 stamp_idempotency!(PgTx);
 stamp_port!(PgTx);

@@ -13,7 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::text::fold;
 use domain::{
-    AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, KeyHash, Nesting, NewChange,
+    Tenant, TenantId, Timestamp,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, Transaction};
@@ -23,14 +24,17 @@ use uuid::Uuid;
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
-    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    ApiKeys, AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState,
+    Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
+use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::audit::stamp_audit;
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
-use crate::sql::types::{Cells, Ts, audit_event_of, contains_pattern, host_family, tenants_of, to_json};
+use crate::sql::types::{
+    Cells, Ts, audit_event_of, contains_pattern, from_json, host_family, key_hash, tenants_of, to_json,
+};
 use crate::sql::{attempt, changes::change_of};
 
 type Db = Sqlite;
@@ -249,6 +253,7 @@ impl AuditLog for SqliteTx {
 
 stamp_tenant_reads!(SqliteTx);
 stamp_tenants!(SqliteTx, for_update = "", skip_locked = "", lock_family = None);
+stamp_api_keys!(SqliteTx, for_update = "");
 stamp_audit!(SqliteTx);
 stamp_idempotency!(SqliteTx);
 stamp_port!(SqliteTx);
