@@ -4,6 +4,7 @@
 //! generator: time and randomness come in as parameters. One file per resource.
 
 pub mod access;
+pub mod api_key;
 pub mod audit;
 pub mod catalog_request;
 pub mod change;
@@ -20,6 +21,7 @@ pub mod time;
 mod words;
 
 pub use access::{Caller, CallerKind, Reach};
+pub use api_key::{ApiKey, KeyEnv, KeyHash, NewApiKey};
 pub use audit::{AuditBatch, AuditEvent, Crud, Party};
 pub use catalog_request::{CatalogRequest, RequestStatus};
 pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};

@@ -17,9 +17,9 @@ use async_trait::async_trait;
 use domain::entitlement::Source;
 use domain::text::fold;
 use domain::{
-    AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement, EntitlementId, EntitlementState,
-    EventId, HostRoute, Nesting, NewChange, Product, ProductKey, RequestStatus, Secret, Status, Tenant, TenantId,
-    Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement, EntitlementId,
+    EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey, RequestStatus, Secret,
+    Status, Tenant, TenantId, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Transaction};
@@ -30,17 +30,20 @@ use uuid::Uuid;
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter, EntitlementRow,
-    Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope, Store,
-    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope,
+    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
+use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::attempt;
 use crate::sql::audit::stamp_audit;
 use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
-use crate::sql::types::{Cells, Ts, audit_event_of, contains_pattern, host_family, json, tenants_of, to_json, word};
+use crate::sql::types::{
+    Cells, Ts, audit_event_of, contains_pattern, host_family, json, key_hash, tenants_of, to_json, word,
+};
 
 pub use hosts::Hosts;
 
@@ -329,6 +332,7 @@ stamp_tenants!(
 );
 stamp_catalog_reads!(PgTx);
 stamp_catalog!(PgTx, for_update = " FOR UPDATE", key_share = " FOR KEY SHARE");
+stamp_api_keys!(PgTx, for_update = " FOR UPDATE OF k");
 stamp_audit!(PgTx);
 stamp_idempotency!(PgTx);
 stamp_port!(PgTx);

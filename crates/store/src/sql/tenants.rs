@@ -183,7 +183,8 @@ macro_rules! stamp_tenants {
                 let own = self.scope.tenant().map(|id| id.0);
                 // They go with the tenant, and the feed is told of each.
                 let entitlements = self.entitlements_of(tenant.id).await?;
-                attempt!(self, platform conn => {
+                let keys = attempt!(self, platform conn => {
+                    let keys = api_keys_going(conn, tenant.id).await?;
                     sqlx::query(TOMBSTONE)
                         .bind(tenant.id.0)
                         .bind(tenant.slug.as_str())
@@ -192,8 +193,9 @@ macro_rules! stamp_tenants {
                         .execute(&mut *conn)
                         .await?;
                     let done = sqlx::query(SQL).bind(own).bind(tenant.id.0).execute(conn).await?;
-                    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(Conflict::Stale)) }
+                    if done.rows_affected() == 1 { Ok(keys) } else { Err(StoreError::Conflict(Conflict::Stale)) }
                 })?;
+                self.pending.extend(keys);
                 let routes = tenant.hosts.iter();
                 self.pending.extend(routes.map(|route| NewChange::host_delete(tenant.id, &route.host, &route.prefix)));
                 self.pending.extend(entitlements.iter().map(NewChange::entitlement_delete));
