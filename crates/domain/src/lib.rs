@@ -17,7 +17,7 @@ pub mod time;
 mod words;
 
 pub use access::{Caller, CallerKind, Reach};
-pub use audit::{AuditBatch, AuditEvent, Crud, Party};
+pub use audit::{ActionPattern, AuditBatch, AuditEvent, Crud, NewEvent, NewGroup, Party};
 pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};
 pub use error::{Error, FieldCode, Resource, Result, Violation};
 pub use host::{HostRoute, Nesting};

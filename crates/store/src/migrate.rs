@@ -180,16 +180,21 @@ pub(crate) async fn sqlite_up(path: &Path) -> Result<SchemaState, MigrationError
         // Several processes may start on one file at once: the migrator's own lock does nothing on SQLite, and neither
         // the change of a new file to WAL nor a transaction that began with a read waits for the other process.
         match sqlite_up_once(path).await {
+            Ok(Some(state)) => return Ok(state),
+            // Another process migrates this file: what it left is looked at anew.
+            Ok(None) => {}
             Err(error) if is_locked(&error.to_string()) && begin.elapsed() < BUSY_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            outcome => return outcome,
+            Err(error) => return Err(error),
         }
     }
 }
 
-async fn sqlite_up_once(path: &Path) -> Result<SchemaState, MigrationError> {
+/// None when another process applied migrations meanwhile, so that ours failed.
+async fn sqlite_up_once(path: &Path) -> Result<Option<SchemaState>, MigrationError> {
     let mut conn = sqlite_connection(path).await?;
+    let before = sqlite_state(&mut conn).await;
     let outcome = async {
         conn.ensure_migrations_table("_sqlx_migrations").await?;
         SQLITE.run_direct(None, &mut conn, false).await
@@ -197,13 +202,17 @@ async fn sqlite_up_once(path: &Path) -> Result<SchemaState, MigrationError> {
     .await;
     let state = sqlite_state(&mut conn).await;
     conn.close().await.map_err(StoreError::from)?;
+    let (before, state) = (before?, state?);
     match outcome {
-        // The other process won: what counts is that the schema is there.
-        Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))
-            if state.as_ref().is_ok_and(|state| state.current == state.wanted) => {}
-        other => other?,
+        // Each time round something was applied, so this ends.
+        Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if state.current > before.current => {
+            Ok(None)
+        }
+        other => {
+            other?;
+            Ok(Some(state))
+        }
     }
-    Ok(state?)
 }
 
 async fn sqlite_connection(path: &Path) -> Result<sqlx::SqliteConnection> {

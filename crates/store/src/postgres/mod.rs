@@ -4,6 +4,7 @@
 //! tenant is set per transaction. Feed order is `feed.rs`, the choice of the writable host `hosts.rs`, what the login may
 //! do `roles.rs`. Invariant: no statement of the service ever runs with the power of the login itself.
 
+mod audit;
 pub(crate) mod error;
 mod feed;
 mod hosts;
@@ -16,22 +17,22 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use domain::text::fold;
 use domain::{
-    AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Secret, Tenant, TenantId, Timestamp,
+    ActionPattern, AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Secret, Tenant, TenantId,
+    Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Transaction};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
-    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    AuditFilter, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope, Store,
+    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::attempt;
-use crate::sql::audit::stamp_audit;
+use crate::sql::audit::{EventRow, claims_of, stamp_audit};
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
@@ -291,27 +292,6 @@ impl PgTx {
             self.shared.tell.notify_one();
         }
         Ok(())
-    }
-}
-
-#[async_trait]
-impl AuditLog for PgTx {
-    async fn detach_audit_events(&mut self, batch: usize, now: Timestamp) -> Result<u64> {
-        const GONE: &str = "SELECT id FROM deleted_tenants WHERE audit_detached_at IS NULL \
-            ORDER BY deleted_at, id LIMIT 1 FOR UPDATE SKIP LOCKED";
-        const SQL: &str = "SELECT audit_detach($1, $2) AS detached";
-        const DONE: &str = "UPDATE deleted_tenants SET audit_detached_at = $2 WHERE id = $1";
-        let limit = i64::try_from(batch).unwrap_or(i64::MAX);
-        attempt!(self, platform conn => {
-            let Some(row) = sqlx::query(GONE).fetch_optional(&mut *conn).await? else { return Ok(0) };
-            let gone: Uuid = row.cell("id")?;
-            let detached: i64 = sqlx::query(SQL).bind(gone).bind(limit).fetch_one(&mut *conn).await?.cell("detached")?;
-            if detached == 0 {
-                sqlx::query(DONE).bind(gone).bind(Ts(now)).execute(conn).await?;
-            }
-            // A tenant without events is work done too: 0 would say that no tenant is left.
-            Ok(u64::try_from(detached).unwrap_or(0).max(1))
-        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! fully at every commit. Memory is a WAL file in a private temporary folder without synchronisation, so that both take
 //! one path through the code. Invariant: what was committed to a file survives the process and the machine.
 
+mod audit;
 pub(crate) mod error;
 
 use std::path::{Path, PathBuf};
@@ -13,20 +14,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::text::fold;
 use domain::{
-    AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Tenant, TenantId, Timestamp,
+    ActionPattern, AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Tenant, TenantId,
+    Timestamp,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, Transaction};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
-    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    AuditFilter, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope, Store,
+    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
-use crate::sql::audit::stamp_audit;
+use crate::sql::audit::{EventRow, claims_of, stamp_audit};
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
@@ -222,28 +223,6 @@ impl SqliteTx {
             self.wake.send_modify(|told| *told += 1);
         }
         Ok(())
-    }
-}
-
-#[async_trait]
-impl AuditLog for SqliteTx {
-    async fn detach_audit_events(&mut self, batch: usize, now: Timestamp) -> Result<u64> {
-        const GONE: &str =
-            "SELECT id FROM deleted_tenants WHERE audit_detached_at IS NULL ORDER BY deleted_at, id LIMIT 1";
-        const SQL: &str = "UPDATE audit_events SET tenant_id = NULL WHERE id IN \
-            (SELECT id FROM audit_events WHERE tenant_id = $1 LIMIT $2)";
-        const DONE: &str = "UPDATE deleted_tenants SET audit_detached_at = $2 WHERE id = $1";
-        let limit = i64::try_from(batch).unwrap_or(i64::MAX);
-        attempt!(self, platform conn => {
-            let Some(row) = sqlx::query(GONE).fetch_optional(&mut *conn).await? else { return Ok(0) };
-            let gone: Uuid = row.cell("id")?;
-            let detached = sqlx::query(SQL).bind(gone).bind(limit).execute(&mut *conn).await?.rows_affected();
-            if detached == 0 {
-                sqlx::query(DONE).bind(gone).bind(Ts(now)).execute(conn).await?;
-            }
-            // A tenant without events is work done too: 0 would say that no tenant is left.
-            Ok(detached.max(1))
-        })
     }
 }
 

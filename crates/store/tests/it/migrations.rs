@@ -91,15 +91,22 @@ impl Db {
     }
 }
 
-const TABLES: [&str; 7] =
-    ["installation", "tenants", "tenant_hosts", "deleted_tenants", "audit_events", "idempotency", "changes"];
-const INDEXES: [&str; 7] = [
+const TABLES: [&str; 8] = [
+    "installation",
+    "tenants",
+    "tenant_hosts",
+    "deleted_tenants",
+    "audit_events",
+    "audit_external_ids",
+    "idempotency",
+    "changes",
+];
+const INDEXES: [&str; 6] = [
     "tenants_running_trials",
     "tenant_hosts_of_tenant",
     "deleted_tenants_attached",
     "audit_events_by_tenant",
     "audit_events_by_former_tenant",
-    "audit_events_by_time",
     "idempotency_by_end",
 ];
 
@@ -182,6 +189,7 @@ async fn fill(db: &Db) {
         ),
         insert_event(db, 3, 1),
         insert_event(db, 4, 2),
+        format!("INSERT INTO audit_external_ids (tenant_id, external_id, event_id) VALUES ({tenant}, 'x', {tenant})"),
         format!("INSERT INTO idempotency VALUES ('c', 'k', 'f', {tenant}, {at}, {at}, NULL)"),
         "INSERT INTO installation VALUES ('n', 'v')".to_owned(),
         format!(
@@ -296,7 +304,11 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
     check_up_and_down(&db, &nothing, |all| {
         assert_has(all, TABLES.iter().chain(&INDEXES).map(|name| format!("relation {name}")));
         assert_has(all, ["relation changes_seq".to_owned()]);
-        assert_has(all, ["feed_append", "audit_detach", "app_tenant"].map(|name| format!("function {name}")));
+        assert_has(
+            all,
+            ["feed_append", "audit_detach", "audit_make_partition", "app_tenant"]
+                .map(|name| format!("function {name}")),
+        );
         for table in ["tenants", "tenant_hosts", "deleted_tenants"] {
             assert_has(all, [format!("policy {table}_platform"), format!("policy {table}_tenant")]);
         }
@@ -317,6 +329,7 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
                 "platform SELECT changes",
                 "tenant INSERT audit_events",
                 "tenant SELECT audit_events",
+                "tenant SELECT audit_external_ids",
                 "tenant SELECT deleted_tenants",
                 "tenant SELECT tenant_hosts",
                 "tenant SELECT tenants",
