@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::{ACME, Clock, Plan, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use store::Store;
 use tokio::net::TcpListener;
@@ -93,7 +94,7 @@ pub async fn serve(
     }
     let installation = store.installation().await?;
     let directory = Arc::new(Directory::new(Arc::clone(&store), config.database.max_staleness));
-    watch_age(&meter, &directory);
+    watch_read_model(&meter, &directory);
     let reserved = config.tenants.reserved_slugs.iter().cloned().collect();
     let app = Arc::new(App::new(Parts {
         store: Arc::clone(&store),
@@ -185,16 +186,26 @@ pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
     Ok(())
 }
 
-/// Shows how old memory may be: what on-call looks at when reads grow slower.
-fn watch_age(meter: &Meter, directory: &Arc<Directory>) {
-    let directory = Arc::downgrade(directory);
+/// Shows how old memory may be, which is what on-call looks at when reads grow slower, and how much is in it.
+fn watch_read_model(meter: &Meter, directory: &Arc<Directory>) {
+    let watched = Arc::downgrade(directory);
     meter
         .f64_observable_gauge("tenant_registry.read_model.age")
         .with_unit("s")
         .with_description("Time since the read model last confirmed the change feed")
         .with_callback(move |gauge| {
-            if let Some(age) = directory.upgrade().and_then(|directory| directory.age()) {
+            if let Some(age) = watched.upgrade().and_then(|directory| directory.age()) {
                 gauge.observe(age.as_secs_f64(), &[]);
+            }
+        })
+        .build();
+    let watched = Arc::downgrade(directory);
+    meter
+        .u64_observable_gauge("tenant_registry.read_model.entries")
+        .with_description("Names that the read model has an answer for, by what they are")
+        .with_callback(move |gauge| {
+            for (name, size) in watched.upgrade().iter().flat_map(|directory| directory.sizes()) {
+                gauge.observe(u64::try_from(size).unwrap_or(u64::MAX), &[KeyValue::new("by", name)]);
             }
         })
         .build();

@@ -180,21 +180,21 @@ pub(crate) async fn sqlite_up(path: &Path) -> Result<SchemaState, MigrationError
         // Several processes may start on one file at once: the migrator's own lock does nothing on SQLite, and neither
         // the change of a new file to WAL nor a transaction that began with a read waits for the other process.
         match sqlite_up_once(path).await {
-            Ok(Some(state)) => return Ok(state),
-            // Another process migrates this file: what it left is looked at anew.
-            Ok(None) => {}
             Err(error) if is_locked(&error.to_string()) && begin.elapsed() < BUSY_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(error) => return Err(error),
+            // The other process is at work on the next migration.
+            Ok(state) if state.current < state.wanted && begin.elapsed() < BUSY_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            outcome => return outcome,
         }
     }
 }
 
-/// None when another process applied migrations meanwhile, so that ours failed.
-async fn sqlite_up_once(path: &Path) -> Result<Option<SchemaState>, MigrationError> {
+async fn sqlite_up_once(path: &Path) -> Result<SchemaState, MigrationError> {
     let mut conn = sqlite_connection(path).await?;
-    let before = sqlite_state(&mut conn).await;
+    let before = sqlite_state(&mut conn).await?.current;
     let outcome = async {
         conn.ensure_migrations_table("_sqlx_migrations").await?;
         SQLITE.run_direct(None, &mut conn, false).await
@@ -202,17 +202,13 @@ async fn sqlite_up_once(path: &Path) -> Result<Option<SchemaState>, MigrationErr
     .await;
     let state = sqlite_state(&mut conn).await;
     conn.close().await.map_err(StoreError::from)?;
-    let (before, state) = (before?, state?);
     match outcome {
-        // Each time round something was applied, so this ends.
-        Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if state.current > before.current => {
-            Ok(None)
-        }
-        other => {
-            other?;
-            Ok(Some(state))
-        }
+        // The other process won: what counts is that the schema is there, or on its way.
+        Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))
+            if state.as_ref().is_ok_and(|state| state.current == state.wanted || state.current > before) => {}
+        other => other?,
     }
+    Ok(state?)
 }
 
 async fn sqlite_connection(path: &Path) -> Result<sqlx::SqliteConnection> {

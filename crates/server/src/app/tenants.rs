@@ -76,7 +76,7 @@ impl App {
         let mut events = vec![event(ctx, action, Crud::C, &tenant, now)];
         events.extend(tenant.hosts.iter().map(|route| host_event(ctx, "host.added", Crud::C, &tenant, route, now)));
         let outcome = self.commit(ctx, tx, &tenant, events).await;
-        self.directory.forget(tenant.id, tenant.slug.as_str());
+        self.forget_tenant(&tenant);
         outcome?;
         Ok(tenant)
     }
@@ -105,17 +105,16 @@ impl App {
     pub async fn get_tenant_by_host(&self, ctx: &Ctx, host: &str, path: &str) -> Result<Arc<Known>> {
         let absent = || Error::NotFound(Resource::Tenant);
         let host = tenancy::normalize_host(host).map_err(|_| absent())?;
-        let mut tx = self.store.read(Scope::Platform).await?;
-        let mut routes = tx.routes_of_host(&host).await?;
-        if routes.is_empty()
+        let mut routes = self.directory.routes(&host).await?;
+        if routes.is_none()
             && let Some(wildcard) = tenancy::HostPattern::wildcard_of(&host)
         {
-            routes = tx.routes_of_host(&wildcard).await?;
+            routes = self.directory.routes(&wildcard).await?;
         }
+        let routes = routes.ok_or_else(absent)?;
         let candidates = routes.iter().map(|found| (found.route.prefix.as_str(), found.tenant_id));
         let (_, id) = tenancy::longest_prefix(candidates, path).ok_or_else(absent)?;
-        let tenant = tx.get_tenant(id).await?;
-        self.seen(ctx, tenant.map(|tenant| Arc::new(Known::new(tenant))))
+        self.seen(ctx, self.directory.by_id(id).await?)
     }
 
     /// Tenants, newest first; a tenant's caller sees its own place in the list.
@@ -256,7 +255,9 @@ impl App {
             write.tx.remove_host(id, &route).await?;
             write.tx.update_tenant(&write.tenant).await?;
         }
-        self.finish(ctx, write).await
+        let outcome = self.finish(ctx, write).await;
+        self.directory.forget_host(&route.host);
+        outcome
     }
 
     /// Writes down at most `batch` trials that ran out; says how many there were.
@@ -279,7 +280,7 @@ impl App {
         }
         let outcome = self.commit(ctx, tx, &(), events).await;
         for tenant in &tenants {
-            self.directory.forget(tenant.id, tenant.slug.as_str());
+            self.forget_tenant(tenant);
         }
         outcome?;
         Ok(tenants.len())
@@ -337,9 +338,17 @@ impl App {
         let changed = !events.is_empty();
         let committed = self.commit(ctx, tx, outcome, events).await;
         if changed {
-            self.directory.forget(tenant.id, tenant.slug.as_str());
+            self.forget_tenant(&tenant);
         }
         committed
+    }
+
+    /// Makes memory forget a tenant and whose its hosts are.
+    fn forget_tenant(&self, tenant: &Tenant) {
+        self.directory.forget(tenant.id, tenant.slug.as_str());
+        for route in &tenant.hosts {
+            self.directory.forget_host(&route.host);
+        }
     }
 
     fn seen(&self, ctx: &Ctx, tenant: Option<Arc<Known>>) -> Result<Arc<Known>> {

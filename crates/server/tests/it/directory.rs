@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -13,6 +14,7 @@ use crate::support::setup::{each_store, faulty, off, on, path_of, replicas};
 use crate::support::{Client, Options, Service};
 
 const BY_SLUG: &str = "/v1/tenants/by-slug/beta";
+const BY_HOST: &str = "/v1/tenants/by-host/beta.example.com";
 
 /// Whether a GET asked the store.
 async fn asks(client: &Client, faults: &Faults, path: &str) -> bool {
@@ -65,6 +67,46 @@ each_store! {
         for path in [BY_SLUG, &by_id] {
             eventually("the tenant is gone there too", async || other.admin.get(path).await.status == 404).await;
         }
+    }
+
+    async fn a_warm_host_costs_no_query(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        let made = service.admin.make_tenant("beta").await;
+        service.admin.put(&path_of(&made, "/hosts"), json!({ "url": "https://beta.example.com" })).await.expect(200);
+        for (path, status) in [(BY_HOST, 200), ("/v1/tenants/by-host/nobody.example.com", 404)] {
+            until_warm(&service, &faults, path).await;
+            let before = faults.reads();
+            for spelling in ["", "?path=/deep"] {
+                service.admin.get(&format!("{path}{spelling}")).await.expect(status);
+            }
+            assert_eq!(faults.reads(), before, "{path}");
+        }
+    }
+
+    async fn routes_follow_their_changes_on_both_services(kind: StoreKind) {
+        let services = replicas(kind, 2).await;
+        let [(one, near), (other, far)] = &services[..] else { unreachable!() };
+        let made = one.admin.make_tenant("beta").await;
+        let hosts = path_of(&made, "/hosts");
+        let both = [(one, near), (other, far)];
+        for (service, faults) in both {
+            until_warm(service, faults, BY_HOST).await;
+            service.admin.get(BY_HOST).await.problem(404, "not_found");
+        }
+        one.admin.put(&hosts, json!({ "url": "https://beta.example.com" })).await.expect(200);
+        one.admin.get(BY_HOST).await.expect(200);
+        eventually("the other service knows the host", async || other.admin.get(BY_HOST).await.status == 200).await;
+        one.admin.delete(&format!("{hosts}?url=https://beta.example.com")).await.expect(204);
+        one.admin.get(BY_HOST).await.problem(404, "not_found");
+        eventually("the host is gone there too", async || other.admin.get(BY_HOST).await.status == 404).await;
+        // A wildcard answers for hosts that were looked up, and not found, before it came.
+        one.admin.put(&hosts, json!({ "url": "https://*.example.com" })).await.expect(200);
+        one.admin.get(BY_HOST).await.expect(200);
+        eventually("the wildcard is known there", async || other.admin.get(BY_HOST).await.status == 200).await;
+        one.admin.post_empty(&path_of(&made, "/cancel")).await.expect(200);
+        one.admin.delete(&path_of(&made, "")).await.expect(204);
+        one.admin.get(BY_HOST).await.problem(404, "not_found");
+        eventually("the tenant's hosts went with it", async || other.admin.get(BY_HOST).await.status == 404).await;
     }
 
     async fn absence_ends_when_the_tenant_comes_to_be(kind: StoreKind) {
@@ -156,6 +198,18 @@ each_store! {
         off(&faults.away);
         eventually("the service recovers", async || service.admin.get(BY_SLUG).await.status == 200).await;
         until_warm(&service, &faults, BY_SLUG).await;
+    }
+
+    async fn a_store_that_hangs_is_refused_in_time(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        service.admin.make_tenant("beta").await;
+        faults.after_look_up.close();
+        let began = tokio::time::Instant::now();
+        service.admin.get(BY_SLUG).await.problem(503, "unavailable");
+        // Long before the request's own limit of 30 s, which would be a 504.
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        faults.after_look_up.open();
+        service.admin.get(BY_SLUG).await.expect(200);
     }
 
     async fn another_database_server_means_that_memory_is_forgotten(kind: StoreKind) {
