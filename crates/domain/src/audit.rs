@@ -3,6 +3,9 @@
 //! Every change in `app` ends with an [`AuditBatch`]; the store commits both or neither. Invariant: an event is never
 //! changed after it was written; when its tenant is deleted, readers see it without its group.
 
+pub mod publish;
+pub mod search;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -12,6 +15,9 @@ use crate::ids::{EventId, TenantId};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use crate::words::words;
+
+pub use publish::{NewEvent, NewGroup, Receipt};
+pub use search::ActionPattern;
 
 words! {
     /// What kind of thing was done.

@@ -22,7 +22,7 @@ mod words;
 
 pub use access::{Caller, CallerKind, Reach};
 pub use api_key::{ApiKey, KeyEnv, KeyHash, NewApiKey};
-pub use audit::{AuditBatch, AuditEvent, Crud, Party};
+pub use audit::{ActionPattern, AuditBatch, AuditEvent, Crud, NewEvent, NewGroup, Party};
 pub use catalog_request::{CatalogRequest, RequestStatus};
 pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};
 pub use entitlement::{Entitlement, EntitlementState, Grant, GrantState, Limit, Limits};

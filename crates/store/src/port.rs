@@ -8,8 +8,8 @@ mod catalog;
 
 use async_trait::async_trait;
 use domain::{
-    ApiKey, ApiKeyId, AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, KeyHash, Nesting, Plan, Status,
-    Tenant, TenantId, Timestamp,
+    ActionPattern, ApiKey, ApiKeyId, AuditBatch, AuditEvent, Change, ChangeSeq, Crud, EventId, HostRoute, KeyHash,
+    Nesting, Plan, Status, Tenant, TenantId, Timestamp,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -116,6 +116,8 @@ pub trait ReadTx: CatalogReads + Send {
         filter: &AuditFilter,
         page: Page<(Timestamp, EventId)>,
     ) -> Result<Vec<AuditEvent>>;
+    /// Whether there was a tenant of this id that exists no more.
+    async fn is_former_tenant(&mut self, id: TenantId) -> Result<bool>;
 }
 
 /// A transaction. Dropping it rolls back.
@@ -136,6 +138,8 @@ pub enum Unaudited {
     JobBookkeeping,
     /// The first start of an installation.
     Installation,
+    /// Events that somebody publishes: they are the log, and not about it.
+    Publishing,
     /// When API keys were last used.
     LastUse,
 }
@@ -188,8 +192,14 @@ pub trait ApiKeys: Send {
 /// Writes of the audit log beside [`Tx::commit`].
 #[async_trait]
 pub trait AuditLog: Send {
-    /// Takes the group from at most `batch` events of tenants that are gone. Says how many there were; 0 means done.
+    /// Appends events that others publish, all or none, and says which each of them is: an event whose `external_id` its
+    /// tenant has had before is that earlier one, and not written again. Of two who publish one at once the later waits.
+    async fn publish_audit_events(&mut self, events: &[AuditEvent]) -> Result<Vec<EventId>>;
+    /// Takes the group from at most `batch` events of tenants that are gone, and forgets their external ids. Says how many
+    /// there were; 0 means done.
     async fn detach_audit_events(&mut self, batch: usize, now: Timestamp) -> Result<u64>;
+    /// Makes room for the events of this month and the next two, where the backend keeps them by month.
+    async fn ensure_audit_partitions(&mut self, now: Timestamp) -> Result<()>;
 }
 
 /// Records of requests that may be repeated.
@@ -265,15 +275,27 @@ pub struct TenantFilter {
     pub now: Timestamp,
 }
 
-/// Which audit events to list.
+/// Which audit events to list; those that fulfil all of it.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     /// Only those of an existing tenant.
     pub tenant: Option<TenantId>,
     /// Only those of a tenant that exists no more.
     pub former_tenant: Option<TenantId>,
-    /// Only of this action.
-    pub action: Option<String>,
+    /// Only of these actions.
+    pub action: Option<ActionPattern>,
+    /// Only of this kind.
+    pub crud: Option<Crud>,
+    /// Only done by this actor.
+    pub actor_id: Option<String>,
+    /// Only done to this target.
+    pub target_id: Option<String>,
+    /// Only received then or later.
+    pub from: Option<Timestamp>,
+    /// Only received before.
+    pub to: Option<Timestamp>,
+    /// Only with this text in one of its fields, whatever its case; no character is a wildcard.
+    pub text: Option<String>,
 }
 
 /// A route, and whose it is.

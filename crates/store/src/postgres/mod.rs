@@ -4,6 +4,7 @@
 //! tenant is set per transaction. Feed order is `feed.rs`, the choice of the writable host `hosts.rs`, what the login may
 //! do `roles.rs`. Invariant: no statement of the service ever runs with the power of the login itself.
 
+mod audit;
 pub(crate) mod error;
 mod feed;
 mod hosts;
@@ -17,9 +18,9 @@ use async_trait::async_trait;
 use domain::entitlement::Source;
 use domain::text::fold;
 use domain::{
-    ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement, EntitlementId,
-    EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey, RequestStatus, Secret,
-    Status, Tenant, TenantId, Timestamp,
+    ActionPattern, ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement,
+    EntitlementId, EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey,
+    RequestStatus, Secret, Status, Tenant, TenantId, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Transaction};
@@ -30,13 +31,13 @@ use uuid::Uuid;
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
-    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope,
-    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    ApiKeys, AuditFilter, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter, EntitlementRow,
+    Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope, Store,
+    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::attempt;
-use crate::sql::audit::stamp_audit;
+use crate::sql::audit::{EventRow, claims_of, stamp_audit};
 use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
@@ -299,27 +300,6 @@ impl PgTx {
             self.shared.tell.notify_one();
         }
         Ok(())
-    }
-}
-
-#[async_trait]
-impl AuditLog for PgTx {
-    async fn detach_audit_events(&mut self, batch: usize, now: Timestamp) -> Result<u64> {
-        const GONE: &str = "SELECT id FROM deleted_tenants WHERE audit_detached_at IS NULL \
-            ORDER BY deleted_at, id LIMIT 1 FOR UPDATE SKIP LOCKED";
-        const SQL: &str = "SELECT audit_detach($1, $2) AS detached";
-        const DONE: &str = "UPDATE deleted_tenants SET audit_detached_at = $2 WHERE id = $1";
-        let limit = i64::try_from(batch).unwrap_or(i64::MAX);
-        attempt!(self, platform conn => {
-            let Some(row) = sqlx::query(GONE).fetch_optional(&mut *conn).await? else { return Ok(0) };
-            let gone: Uuid = row.cell("id")?;
-            let detached: i64 = sqlx::query(SQL).bind(gone).bind(limit).fetch_one(&mut *conn).await?.cell("detached")?;
-            if detached == 0 {
-                sqlx::query(DONE).bind(gone).bind(Ts(now)).execute(conn).await?;
-            }
-            // A tenant without events is work done too: 0 would say that no tenant is left.
-            Ok(u64::try_from(detached).unwrap_or(0).max(1))
-        })
     }
 }
 

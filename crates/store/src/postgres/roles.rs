@@ -27,10 +27,13 @@ pub async fn excess_power(url: &str) -> Result<Vec<String>> {
     const OWNED: &str = "SELECT DISTINCT pg_get_userbyid(c.relowner) AS owner FROM pg_class c \
         WHERE c.oid IN (to_regclass('tenants'), to_regclass('tenant_hosts'), to_regclass('audit_events')) \
         AND pg_has_role(session_user, c.relowner, 'MEMBER')";
-    const APPEND_ONLY: &str = "SELECT has_table_privilege($1, 'audit_events', 'UPDATE') \
-        OR has_any_column_privilege($1, 'audit_events', 'UPDATE') \
-        OR has_table_privilege($1, 'audit_events', 'DELETE') \
-        OR has_table_privilege($1, 'audit_events', 'TRUNCATE') AS mighty";
+    // The whole log, and each of its parts: a grant on a part is not seen at the whole.
+    const APPEND_ONLY: &str = "SELECT bool_or(has_table_privilege($1, c.oid, 'UPDATE') \
+        OR has_any_column_privilege($1, c.oid, 'UPDATE') \
+        OR has_table_privilege($1, c.oid, 'DELETE') \
+        OR has_table_privilege($1, c.oid, 'TRUNCATE')) AS mighty \
+        FROM pg_class c WHERE c.oid = 'audit_events'::regclass \
+        OR c.oid IN (SELECT relid FROM pg_partition_tree('audit_events'))";
     let hosts = Hosts::parse(url)?;
     let options = hosts.options(hosts.writable().await?);
     let mut conn = sqlx::PgConnection::connect_with(&options).await?;

@@ -52,6 +52,10 @@ macro_rules! stamp_port {
             ) -> Result<Vec<AuditEvent>> {
                 self.audit_page(filter, page).await
             }
+
+            async fn is_former_tenant(&mut self, id: TenantId) -> Result<bool> {
+                self.former_tenant(id).await
+            }
         }
 
         #[async_trait]

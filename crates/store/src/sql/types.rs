@@ -28,6 +28,12 @@ impl Type<Postgres> for Ts {
     }
 }
 
+impl sqlx::postgres::PgHasArrayType for Ts {
+    fn array_type_info() -> sqlx::postgres::PgTypeInfo {
+        sqlx::postgres::PgTypeInfo::array_of("timestamptz")
+    }
+}
+
 impl Encode<'_, Postgres> for Ts {
     fn encode_by_ref(&self, buffer: &mut sqlx::postgres::PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         let since = self.0.as_microsecond() - POSTGRES_EPOCH;

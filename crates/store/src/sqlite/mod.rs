@@ -4,6 +4,7 @@
 //! fully at every commit. Memory is a WAL file in a private temporary folder without synchronisation, so that both take
 //! one path through the code. Invariant: what was committed to a file survives the process and the machine.
 
+mod audit;
 pub(crate) mod error;
 
 use std::path::{Path, PathBuf};
@@ -14,8 +15,8 @@ use async_trait::async_trait;
 use domain::entitlement::Source;
 use domain::text::fold;
 use domain::{
-    ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, Change, ChangeSeq, Entitlement,
-    EntitlementId, EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey,
+    ActionPattern, ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, Change, ChangeSeq,
+    Entitlement, EntitlementId, EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey,
     RequestStatus, Status, Tenant, TenantId, Timestamp,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -26,12 +27,12 @@ use uuid::Uuid;
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
-    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope,
-    Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    ApiKeys, AuditFilter, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter, EntitlementRow,
+    Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope, Store,
+    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
-use crate::sql::audit::stamp_audit;
+use crate::sql::audit::{EventRow, claims_of, stamp_audit};
 use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
@@ -230,28 +231,6 @@ impl SqliteTx {
             self.wake.send_modify(|told| *told += 1);
         }
         Ok(())
-    }
-}
-
-#[async_trait]
-impl AuditLog for SqliteTx {
-    async fn detach_audit_events(&mut self, batch: usize, now: Timestamp) -> Result<u64> {
-        const GONE: &str =
-            "SELECT id FROM deleted_tenants WHERE audit_detached_at IS NULL ORDER BY deleted_at, id LIMIT 1";
-        const SQL: &str = "UPDATE audit_events SET tenant_id = NULL WHERE id IN \
-            (SELECT id FROM audit_events WHERE tenant_id = $1 LIMIT $2)";
-        const DONE: &str = "UPDATE deleted_tenants SET audit_detached_at = $2 WHERE id = $1";
-        let limit = i64::try_from(batch).unwrap_or(i64::MAX);
-        attempt!(self, platform conn => {
-            let Some(row) = sqlx::query(GONE).fetch_optional(&mut *conn).await? else { return Ok(0) };
-            let gone: Uuid = row.cell("id")?;
-            let detached = sqlx::query(SQL).bind(gone).bind(limit).execute(&mut *conn).await?.rows_affected();
-            if detached == 0 {
-                sqlx::query(DONE).bind(gone).bind(Ts(now)).execute(conn).await?;
-            }
-            // A tenant without events is work done too: 0 would say that no tenant is left.
-            Ok(detached.max(1))
-        })
     }
 }
 

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy does not take for tests")]
 
+mod audit_months;
 mod contract;
 mod migrations;
 mod postgres_feed;

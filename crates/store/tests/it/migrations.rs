@@ -91,24 +91,24 @@ impl Db {
     }
 }
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "installation",
     "tenants",
     "tenant_hosts",
     "deleted_tenants",
     "audit_events",
+    "audit_external_ids",
     "idempotency",
     "changes",
     "api_keys",
 ];
-const INDEXES: [&str; 8] = [
+const INDEXES: [&str; 7] = [
     "api_keys_rotated_to",
     "tenants_running_trials",
     "tenant_hosts_of_tenant",
     "deleted_tenants_attached",
     "audit_events_by_tenant",
     "audit_events_by_former_tenant",
-    "audit_events_by_time",
     "idempotency_by_end",
 ];
 
@@ -205,6 +205,7 @@ async fn fill(db: &Db) {
         insert_key(db, 6, 2),
         insert_event(db, 3, 1),
         insert_event(db, 4, 2),
+        format!("INSERT INTO audit_external_ids (tenant_id, external_id, event_id) VALUES ({tenant}, 'x', {tenant})"),
         format!("INSERT INTO idempotency VALUES ('c', 'k', 'f', {tenant}, {at}, {at}, NULL)"),
         "INSERT INTO installation VALUES ('n', 'v')".to_owned(),
         format!(
@@ -320,7 +321,11 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
     check_up_and_down(&db, &nothing, |all| {
         assert_has(all, TABLES.iter().chain(&INDEXES).map(|name| format!("relation {name}")));
         assert_has(all, ["relation changes_seq".to_owned()]);
-        assert_has(all, ["feed_append", "audit_detach", "app_tenant"].map(|name| format!("function {name}")));
+        assert_has(
+            all,
+            ["feed_append", "audit_detach", "audit_make_partition", "app_tenant"]
+                .map(|name| format!("function {name}")),
+        );
         for table in ["tenants", "tenant_hosts", "deleted_tenants"] {
             assert_has(all, [format!("policy {table}_platform"), format!("policy {table}_tenant")]);
         }
@@ -342,6 +347,7 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
                 "tenant INSERT audit_events",
                 "tenant SELECT api_keys",
                 "tenant SELECT audit_events",
+                "tenant SELECT audit_external_ids",
                 "tenant SELECT deleted_tenants",
                 "tenant SELECT tenant_hosts",
                 "tenant SELECT tenants",

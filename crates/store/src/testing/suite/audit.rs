@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use domain::time::from_micros;
-use domain::{AuditBatch, AuditEvent, Crud, EventId, Party};
+use domain::{ActionPattern, AuditBatch, AuditEvent, Crud, EventId, Party};
 
 use crate::error::{Result, StoreError};
 use crate::port::{AuditFilter, Page, Scope, Store};
@@ -15,6 +15,10 @@ use crate::testing::fixtures::{create, event, first, later, now, tenant};
 
 async fn write(store: &Arc<dyn Store>, events: Vec<AuditEvent>) -> Result<()> {
     store.begin(Scope::Platform).await?.commit(AuditBatch::from_events(events).unwrap()).await
+}
+
+fn exact(action: &str) -> ActionPattern {
+    ActionPattern::Exact(action.to_owned())
 }
 
 async fn all(store: &Arc<dyn Store>) -> Vec<AuditEvent> {
@@ -52,7 +56,7 @@ pub async fn an_event_comes_back_with_every_field(backend: &dyn Backend) {
     };
     let second = AuditEvent { id: event("x").id, source_ip: Some(after), crud: Crud::R, ..full.clone() };
     write(&store, vec![full.clone(), second.clone()]).await.unwrap();
-    let filter = AuditFilter { action: Some("a.b".to_owned()), ..AuditFilter::default() };
+    let filter = AuditFilter { action: Some(exact("a.b")), ..AuditFilter::default() };
     let found = store.read(Scope::Platform).await.unwrap().list_audit_events(&filter, first(9)).await.unwrap();
     assert_eq!(found, [second, full]);
 }
@@ -98,7 +102,7 @@ pub async fn filters_narrow_the_log(backend: &dyn Backend) {
     create(&store, &other).await.unwrap();
     write(&store, vec![event("ping"), event("ping").about(&acme), event("pong").about(&acme)]).await.unwrap();
     let check = async |tenant, action: Option<&str>, expected: &[&str]| {
-        let filter = AuditFilter { tenant, action: action.map(str::to_owned), ..AuditFilter::default() };
+        let filter = AuditFilter { tenant, action: action.map(exact), ..AuditFilter::default() };
         let found = store.read(Scope::Platform).await.unwrap().list_audit_events(&filter, first(9)).await.unwrap();
         assert_eq!(found.iter().map(|event| event.action.as_str()).collect::<Vec<_>>(), expected, "{filter:?}");
     };
@@ -109,6 +113,66 @@ pub async fn filters_narrow_the_log(backend: &dyn Backend) {
     check(Some(other.id), Some("ping"), &[]).await;
     check(None, Some("p%"), &[]).await;
     check(None, Some("PING"), &[]).await;
+}
+
+pub async fn each_filter_narrows_the_log(backend: &dyn Backend) {
+    let store = backend.store();
+    let at = |action: &str, seconds| AuditEvent { received: later(seconds), ..event(action) };
+    let by = |actor: &str, event| AuditEvent { actor: Some(Party::actor(actor)), ..event };
+    write(
+        &store,
+        vec![
+            AuditEvent { crud: Crud::C, ..at("key.created", 1) },
+            AuditEvent { crud: Crud::D, target: Some(Party::target("key", "k-1", "First")), ..at("key.revoked", 2) },
+            by("Ada", AuditEvent { description: Some("100% STRAẞE_x".to_owned()), ..at("Key.created", 3) }),
+            by("ada", AuditEvent { fields: BTreeMap::from([("a".to_owned(), "Ünder\\".to_owned())]), ..at("keys", 4) }),
+            AuditEvent {
+                source_ip: Some("2001:db8::1".parse().unwrap()),
+                component: Some("Web".to_owned()),
+                ..at("k", 5)
+            },
+        ],
+    )
+    .await
+    .unwrap();
+    let check = async |filter: AuditFilter, expected: &[&str]| {
+        let found = store.read(Scope::Platform).await.unwrap().list_audit_events(&filter, first(9)).await.unwrap();
+        assert_eq!(found.iter().map(|event| event.action.as_str()).collect::<Vec<_>>(), expected, "{filter:?}");
+    };
+    let none = AuditFilter::default;
+    let text = |text: &str| Some(text.to_owned());
+    let prefix = |start: &str| Some(ActionPattern::Prefix(start.to_owned()));
+    check(AuditFilter { action: prefix("key."), ..none() }, &["key.revoked", "key.created"]).await;
+    check(AuditFilter { action: prefix("key"), ..none() }, &["keys", "key.revoked", "key.created"]).await;
+    check(AuditFilter { action: prefix("Key.created"), ..none() }, &["Key.created"]).await;
+    check(AuditFilter { action: prefix("k%"), ..none() }, &[]).await;
+    check(AuditFilter { action: prefix(""), crud: Some(Crud::C), ..none() }, &["key.created"]).await;
+    check(AuditFilter { crud: Some(Crud::D), ..none() }, &["key.revoked"]).await;
+    check(AuditFilter { crud: Some(Crud::R), ..none() }, &[]).await;
+    check(AuditFilter { actor_id: text("Ada"), ..none() }, &["Key.created"]).await;
+    check(AuditFilter { actor_id: text("ad_"), ..none() }, &[]).await;
+    check(AuditFilter { target_id: text("k-1"), ..none() }, &["key.revoked"]).await;
+    check(AuditFilter { from: Some(later(4)), ..none() }, &["k", "keys"]).await;
+    check(AuditFilter { to: Some(later(2)), ..none() }, &["key.created"]).await;
+    check(AuditFilter { from: Some(later(2)), to: Some(later(4)), ..none() }, &["Key.created", "key.revoked"]).await;
+    check(AuditFilter { from: Some(later(4)), to: Some(later(4)), ..none() }, &[]).await;
+    check(AuditFilter { from: Some(later(4)), to: Some(later(2)), ..none() }, &[]).await;
+    for (wanted, expected) in [
+        ("strasse_", "Key.created"),
+        ("100% ", "Key.created"),
+        ("ADA\n", "Key.created"),
+        ("k-1", "key.revoked"),
+        ("FIRST", "key.revoked"),
+        ("üNDER\\", "keys"),
+        ("DB8::1", "k"),
+        ("web", "k"),
+    ] {
+        check(AuditFilter { text: text(wanted), ..none() }, &[expected]).await;
+    }
+    check(AuditFilter { text: text("KEY.CREATED"), ..none() }, &["Key.created", "key.created"]).await;
+    for wanted in ["%%", "s_r", "ünder\\\\", "nothing"] {
+        check(AuditFilter { text: text(wanted), ..none() }, &[]).await;
+    }
 }
 
 pub async fn events_cannot_be_changed_or_deleted_through_sql(backend: &dyn Backend) {

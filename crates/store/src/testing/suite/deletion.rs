@@ -9,7 +9,7 @@ use domain::{AuditBatch, AuditEvent, Tenant, TenantId};
 
 use super::conflict;
 use crate::error::{Conflict, StoreError};
-use crate::port::{AuditFilter, Scope, Store, Unaudited};
+use crate::port::{AuditFilter, Page, Scope, Store, Unaudited};
 use crate::testing::Backend;
 use crate::testing::fixtures::{claim, create, delete, event, first, frozen, later, now, tenant};
 
@@ -118,6 +118,33 @@ pub async fn events_of_a_former_tenant_are_found_by_it(backend: &dyn Backend) {
     assert_eq!(events(&store, &formerly_of(acme.id)).await.len(), 2, "and after");
     assert_eq!(events(&store, &of(acme.id)).await, []);
     assert_eq!(events(&store, &formerly_of(other.id)).await, []);
+}
+
+pub async fn pages_of_a_former_tenant_are_whole_while_it_is_being_detached(backend: &dyn Backend) {
+    let (store, acme) = (backend.store(), frozen("acme", &[]));
+    create(&store, &acme).await.unwrap();
+    write_events(&store, &acme, 20).await;
+    let before = events(&store, &of(acme.id)).await;
+    delete(&store, &acme).await.unwrap();
+    for _ in 0..3 {
+        // Some of both kinds, and among them events of one time.
+        detach(&store, 4).await;
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let mut view = store.read(Scope::Platform).await.unwrap();
+            let page = Page { after, limit: 5 };
+            let page = view.list_audit_events(&formerly_of(acme.id), page).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some((last.received, last.id));
+            seen.extend(page.iter().map(|event| event.id));
+        }
+        let mut expected: Vec<_> = before.iter().map(|event| event.id).collect();
+        expected.insert(0, events(&store, &AuditFilter::default()).await[0].id);
+        assert_eq!(seen, expected);
+    }
+    let mut view = store.read(Scope::Platform).await.unwrap();
+    assert!(view.is_former_tenant(acme.id).await.unwrap());
+    assert!(!view.is_former_tenant(tenant("never").id).await.unwrap());
 }
 
 pub async fn deleting_twice_is_refused(backend: &dyn Backend) {

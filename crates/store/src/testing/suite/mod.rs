@@ -20,6 +20,7 @@ pub mod hosts;
 pub mod idempotency;
 pub mod installation;
 pub mod listing;
+pub mod publishing;
 pub mod races;
 pub mod scopes;
 pub mod tenants;
@@ -129,6 +130,7 @@ macro_rules! contract_suite {
                 events_are_detached_in_batches
                 detaching_leaves_the_events_of_others_alone
                 events_of_a_former_tenant_are_found_by_it
+                pages_of_a_former_tenant_are_whole_while_it_is_being_detached
                 deleting_twice_is_refused
             }
             audit {
@@ -136,9 +138,22 @@ macro_rules! contract_suite {
                 an_anonymous_event_comes_back
                 events_are_paged_over_equal_times
                 filters_narrow_the_log
+                each_filter_narrows_the_log
                 events_cannot_be_changed_or_deleted_through_sql
                 a_batch_of_thousands_of_events_is_written
                 an_event_without_an_actor_has_to_be_anonymous
+            }
+            publishing {
+                published_events_come_back_with_their_ids_in_order
+                an_external_id_names_one_event_of_its_tenant
+                an_external_id_twice_in_one_batch_is_one_event
+                events_of_nobody_are_not_told_apart
+                of_two_that_publish_one_external_id_one_is_stored
+                two_that_publish_the_same_ids_in_opposite_orders_both_end
+                what_is_rolled_back_claims_no_external_id
+                external_ids_cannot_be_taken_back_through_sql
+                external_ids_of_a_deleted_tenant_go_in_batches
+                making_room_ahead_is_repeatable
             }
             scopes {
                 a_tenant_sees_only_itself

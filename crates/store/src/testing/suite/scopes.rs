@@ -113,7 +113,8 @@ pub async fn a_tenant_appends_its_own_events_only(backend: &dyn Backend) {
         let outcome = begin().await.commit(batch).await;
         assert!(matches!(outcome, Err(StoreError::Refused(_))), "{outcome:?}");
     }
-    let filter = AuditFilter { action: Some("ping".to_owned()), ..AuditFilter::default() };
+    let filter =
+        AuditFilter { action: Some(domain::ActionPattern::Exact("ping".to_owned())), ..AuditFilter::default() };
     let events = store.read(Scope::Platform).await.unwrap().list_audit_events(&filter, first(9)).await.unwrap();
     assert_eq!(events.iter().map(|event| event.group).collect::<Vec<_>>(), [Some(mine.id)]);
 }
