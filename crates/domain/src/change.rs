@@ -6,8 +6,10 @@
 use serde::Serialize;
 use serde_json::json;
 
+use crate::api_key::{ApiKey, KeyHash};
+use crate::entitlement::Entitlement;
 use crate::host::HostRoute;
-use crate::ids::TenantId;
+use crate::ids::{ApiKeyId, TenantId};
 use crate::tenant::Tenant;
 use crate::words::words;
 
@@ -124,6 +126,77 @@ impl NewChange {
             tenant_id: Some(tenant),
             id: host_change_id(host, prefix),
             value: None,
+        }
+    }
+
+    /// What a tenant has of a product is new or other than before.
+    #[must_use]
+    pub fn entitlement_upsert(entitlement: &Entitlement) -> Self {
+        let value = json!({
+            "id": entitlement.id,
+            "tenant_id": entitlement.tenant_id,
+            "product": entitlement.product,
+            "state": entitlement.state,
+            "source": entitlement.source,
+            "starts_at": entitlement.starts_at,
+            "expires_at": entitlement.expires_at,
+            "limits": entitlement.limits,
+        });
+        Self {
+            kind: ChangeKind::Entitlement,
+            op: ChangeOp::Upsert,
+            tenant_id: Some(entitlement.tenant_id),
+            id: entitlement.id.to_string(),
+            value: Some(value.to_string()),
+        }
+    }
+
+    /// What a tenant had of a product is gone: its tenant is. One that was revoked stays.
+    #[must_use]
+    pub fn entitlement_delete(entitlement: &Entitlement) -> Self {
+        Self {
+            kind: ChangeKind::Entitlement,
+            op: ChangeOp::Delete,
+            tenant_id: Some(entitlement.tenant_id),
+            id: entitlement.id.to_string(),
+            value: None,
+        }
+    }
+
+    /// A key is new or other than before. When it was last used is no change of it.
+    #[must_use]
+    pub fn api_key_upsert(key: &ApiKey) -> Self {
+        let value = json!({
+            "id": key.id,
+            "tenant_id": key.tenant_id,
+            "name": key.name,
+            "hash": key.hash.to_hex(),
+            "prefix": key.prefix,
+            "last_four": key.last_four,
+            "scopes": key.scopes,
+            "expires_at": key.expires_at,
+            "created_at": key.created_at,
+            "created_by": key.created_by,
+            "revoked_at": key.revoked_at,
+        });
+        Self {
+            kind: ChangeKind::ApiKey,
+            op: ChangeOp::Upsert,
+            tenant_id: key.tenant_id,
+            id: key.id.to_string(),
+            value: Some(value.to_string()),
+        }
+    }
+
+    /// A key is gone. Its hash comes along, because readers look it up by that.
+    #[must_use]
+    pub fn api_key_delete(id: ApiKeyId, tenant: Option<TenantId>, hash: &KeyHash) -> Self {
+        Self {
+            kind: ChangeKind::ApiKey,
+            op: ChangeOp::Delete,
+            tenant_id: tenant,
+            id: id.to_string(),
+            value: Some(json!({ "hash": hash.to_hex() }).to_string()),
         }
     }
 }

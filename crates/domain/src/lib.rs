@@ -4,11 +4,15 @@
 //! generator: time and randomness come in as parameters. One file per resource.
 
 pub mod access;
+pub mod api_key;
 pub mod audit;
+pub mod catalog_request;
 pub mod change;
+pub mod entitlement;
 pub mod error;
 pub mod host;
 pub mod ids;
+pub mod product;
 pub mod secret;
 pub mod slug;
 pub mod tenant;
@@ -17,11 +21,15 @@ pub mod time;
 mod words;
 
 pub use access::{Caller, CallerKind, Reach};
+pub use api_key::{ApiKey, KeyEnv, KeyHash, NewApiKey};
 pub use audit::{AuditBatch, AuditEvent, Crud, Party};
+pub use catalog_request::{CatalogRequest, RequestStatus};
 pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};
+pub use entitlement::{Entitlement, EntitlementState, Grant, GrantState, Limit, Limits};
 pub use error::{Error, FieldCode, Resource, Result, Violation};
 pub use host::{HostRoute, Nesting};
 pub use ids::{ACME, ApiKeyId, CatalogRequestId, EntitlementId, EventId, TenantId};
+pub use product::{Product, ProductInput, ProductKey};
 pub use secret::Secret;
 pub use slug::{ReservedSlugs, Slug};
 pub use tenant::{MetadataPatch, NewTenant, Plan, Status, StatusReason, Tenant, TenantPatch};

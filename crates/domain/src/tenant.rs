@@ -397,7 +397,7 @@ fn too_many_members(count: usize) -> Violation {
     )
 }
 
-fn check_name(field: &str, name: &str) -> Vec<Violation> {
+pub(crate) fn check_name(field: &str, name: &str) -> Vec<Violation> {
     check_text(field, name, NAME_MAX)
 }
 

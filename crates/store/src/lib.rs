@@ -14,6 +14,7 @@ pub mod testing;
 
 pub use error::{Conflict, Result, StoreError};
 pub use port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
+    ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope,
     Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };

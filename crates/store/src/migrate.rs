@@ -183,6 +183,10 @@ pub(crate) async fn sqlite_up(path: &Path) -> Result<SchemaState, MigrationError
             Err(error) if is_locked(&error.to_string()) && begin.elapsed() < BUSY_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+            // The other process is at work on the next migration.
+            Ok(state) if state.current < state.wanted && begin.elapsed() < BUSY_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             outcome => return outcome,
         }
     }
@@ -190,6 +194,7 @@ pub(crate) async fn sqlite_up(path: &Path) -> Result<SchemaState, MigrationError
 
 async fn sqlite_up_once(path: &Path) -> Result<SchemaState, MigrationError> {
     let mut conn = sqlite_connection(path).await?;
+    let before = sqlite_state(&mut conn).await?.current;
     let outcome = async {
         conn.ensure_migrations_table("_sqlx_migrations").await?;
         SQLITE.run_direct(None, &mut conn, false).await
@@ -198,9 +203,9 @@ async fn sqlite_up_once(path: &Path) -> Result<SchemaState, MigrationError> {
     let state = sqlite_state(&mut conn).await;
     conn.close().await.map_err(StoreError::from)?;
     match outcome {
-        // The other process won: what counts is that the schema is there.
+        // The other process won: what counts is that the schema is there, or on its way.
         Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))
-            if state.as_ref().is_ok_and(|state| state.current == state.wanted) => {}
+            if state.as_ref().is_ok_and(|state| state.current == state.wanted || state.current > before) => {}
         other => other?,
     }
     Ok(state?)

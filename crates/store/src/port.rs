@@ -4,14 +4,19 @@
 //! contract suite (`testing::suite`). Invariants, each with a case there: a change commits with its audit rows and its
 //! feed rows or not at all; after an error a transaction is finished; dropping one rolls it back.
 
+mod catalog;
+
 use async_trait::async_trait;
 use domain::{
-    AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, Plan, Status, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, KeyHash, Nesting, Plan, Status,
+    Tenant, TenantId, Timestamp,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::Result;
+
+pub use catalog::{Catalog, CatalogReads, EntitlementFilter, EntitlementRow, Entitlements, Removal, RequestFilter};
 
 /// What a transaction may see. On PostgreSQL row-level security stands behind it, on SQLite the queries' own predicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +93,7 @@ pub struct SchemaState {
 
 /// Everything that can be read.
 #[async_trait]
-pub trait ReadTx: Send {
+pub trait ReadTx: CatalogReads + Send {
     /// A tenant by id, with its hosts.
     async fn get_tenant(&mut self, id: TenantId) -> Result<Option<Tenant>>;
     /// A tenant by slug.
@@ -99,6 +104,12 @@ pub trait ReadTx: Send {
     async fn routes_of_host(&mut self, host: &str) -> Result<Vec<TenantRoute>>;
     /// All routes in the order of host and prefix, byte by byte.
     async fn list_routes(&mut self, after: Option<(String, String)>, limit: usize) -> Result<Vec<TenantRoute>>;
+    /// An API key by id.
+    async fn get_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>>;
+    /// An API key by its hash.
+    async fn get_api_key_by_hash(&mut self, hash: &KeyHash) -> Result<Option<ApiKey>>;
+    /// API keys, newest first, revoked ones too: a tenant's, or all, those of the platform among them.
+    async fn list_api_keys(&mut self, tenant: Option<TenantId>, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>>;
     /// Audit events, newest first.
     async fn list_audit_events(
         &mut self,
@@ -109,7 +120,7 @@ pub trait ReadTx: Send {
 
 /// A transaction. Dropping it rolls back.
 #[async_trait]
-pub trait Tx: ReadTx + Tenants + AuditLog + Idempotency + Send {
+pub trait Tx: ReadTx + Tenants + Entitlements + Catalog + AuditLog + Idempotency + ApiKeys + Send {
     /// Commits the change, its audit events and its feed rows, or none of them.
     async fn commit(self: Box<Self>, audit: AuditBatch) -> Result<()>;
     /// Commits what needs no audit event, for one of a closed list of reasons.
@@ -125,6 +136,8 @@ pub enum Unaudited {
     JobBookkeeping,
     /// The first start of an installation.
     Installation,
+    /// When API keys were last used.
+    LastUse,
 }
 
 /// Writes of tenants and their hosts.
@@ -154,6 +167,22 @@ pub trait Tenants: Send {
     /// Running trials that ended by `now`, earliest first, held until the end of the transaction; those that another
     /// worker holds are passed over.
     async fn lock_ended_trials(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Tenant>>;
+}
+
+/// Writes of API keys.
+#[async_trait]
+pub trait ApiKeys: Send {
+    /// A key by id, held until the end of the transaction.
+    async fn lock_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>>;
+    /// Adds a key.
+    async fn insert_api_key(&mut self, key: &ApiKey) -> Result<()>;
+    /// Writes what may change of a locked key: its ends, and its successor, which is there before.
+    ///
+    /// # Errors
+    /// `Stale` when there is no such key.
+    async fn update_api_key(&mut self, key: &ApiKey) -> Result<()>;
+    /// Notes when keys were used, each named once, and says how many were moved: never backwards. No change for the feed.
+    async fn note_api_key_use(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<u64>;
 }
 
 /// Writes of the audit log beside [`Tx::commit`].

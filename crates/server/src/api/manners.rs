@@ -14,11 +14,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::ids::uuid_v7;
 use futures_util::FutureExt;
+use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
@@ -30,6 +30,9 @@ use domain::Error;
 
 /// The header of the request's id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// POSTs that change nothing (contract §2, "reading POSTs"): as quiet as a GET, since products send them by the thousand.
+pub const READING_POSTS: &[&str] = &["/v1/entitlements/check", "/v1/internal/api-keys/verify"];
 
 /// What is known of a request before anybody looks into it.
 #[derive(Debug, Clone)]
@@ -64,8 +67,9 @@ pub async fn manners(State(state): State<ApiState>, mut request: Request, next: 
     };
     // A read that succeeds writes no line, and making a span is the dearest part of answering one from memory: where
     // nobody collects spans, it gets one only when there is something to say.
+    let reads = method.is_safe() || route.is_some_and(|route| READING_POSTS.contains(&route));
     let wanted = state.traced
-        || !method.is_safe()
+        || !reads
         || request.headers().contains_key("traceparent")
         || tracing::enabled!(tracing::Level::DEBUG);
     let span = if wanted { describe() } else { Span::none() };
@@ -97,16 +101,16 @@ pub async fn manners(State(state): State<ApiState>, mut request: Request, next: 
     let (status, elapsed) = (response.status(), started.elapsed());
     state.metrics.record_request(method.as_str(), route, status.as_u16(), elapsed);
     let span = if span.is_none() && !status.is_success() { describe() } else { span };
-    span.in_scope(|| log(&method, status, elapsed.as_micros(), internal.as_deref()));
+    span.in_scope(|| log(reads, status, elapsed.as_micros(), internal.as_deref()));
     response
 }
 
 /// One line per request: errors of ours loudly, writes and refusals as news, reads only when asked for.
-fn log(method: &Method, status: StatusCode, micros: u128, internal: Option<&str>) {
+fn log(reads: bool, status: StatusCode, micros: u128, internal: Option<&str>) {
     let status_code = status.as_u16();
     if status.is_server_error() {
         tracing::error!(status = status_code, micros, cause = internal.unwrap_or_default(), "request failed");
-    } else if status.is_client_error() || !method.is_safe() {
+    } else if status.is_client_error() || !reads {
         tracing::info!(status = status_code, micros, "request");
     } else {
         tracing::debug!(status = status_code, micros, "request");

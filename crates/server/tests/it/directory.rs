@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -197,6 +198,18 @@ each_store! {
         off(&faults.away);
         eventually("the service recovers", async || service.admin.get(BY_SLUG).await.status == 200).await;
         until_warm(&service, &faults, BY_SLUG).await;
+    }
+
+    async fn a_store_that_hangs_is_refused_in_time(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        service.admin.make_tenant("beta").await;
+        faults.after_look_up.close();
+        let began = tokio::time::Instant::now();
+        service.admin.get(BY_SLUG).await.problem(503, "unavailable");
+        // Long before the request's own limit of 30 s, which would be a 504.
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        faults.after_look_up.open();
+        service.admin.get(BY_SLUG).await.expect(200);
     }
 
     async fn another_database_server_means_that_memory_is_forgotten(kind: StoreKind) {

@@ -14,9 +14,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use domain::entitlement::Source;
 use domain::text::fold;
 use domain::{
-    AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Secret, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement, EntitlementId,
+    EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey, RequestStatus, Secret,
+    Status, Tenant, TenantId, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Transaction};
@@ -27,15 +30,20 @@ use uuid::Uuid;
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
+    ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope,
     Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
+use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::attempt;
 use crate::sql::audit::stamp_audit;
+use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
-use crate::sql::types::{Cells, Ts, audit_event_of, contains_pattern, host_family, tenants_of, to_json};
+use crate::sql::types::{
+    Cells, Ts, audit_event_of, contains_pattern, host_family, json, key_hash, tenants_of, to_json, word,
+};
 
 pub use hosts::Hosts;
 
@@ -322,6 +330,9 @@ stamp_tenants!(
     skip_locked = " FOR UPDATE OF t SKIP LOCKED",
     lock_family = Some("SELECT pg_advisory_xact_lock(1953653105, hashtext($1))")
 );
+stamp_catalog_reads!(PgTx);
+stamp_catalog!(PgTx, for_update = " FOR UPDATE", key_share = " FOR KEY SHARE");
+stamp_api_keys!(PgTx, for_update = " FOR UPDATE OF k");
 stamp_audit!(PgTx);
 stamp_idempotency!(PgTx);
 stamp_port!(PgTx);

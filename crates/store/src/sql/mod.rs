@@ -7,7 +7,9 @@
 use crate::error::{Result, StoreError};
 use crate::port::Scope;
 
+pub(crate) mod api_keys;
 pub(crate) mod audit;
+pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod idempotency;
 pub(crate) mod installation;

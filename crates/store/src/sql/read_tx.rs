@@ -33,6 +33,18 @@ macro_rules! stamp_port {
                 self.routes_page(after, limit).await
             }
 
+            async fn get_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+                self.api_key_by_id(id).await
+            }
+
+            async fn get_api_key_by_hash(&mut self, hash: &KeyHash) -> Result<Option<ApiKey>> {
+                self.api_key_by_hash(hash).await
+            }
+
+            async fn list_api_keys(&mut self, tenant: Option<TenantId>, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>> {
+                self.api_keys_page(tenant, page).await
+            }
+
             async fn list_audit_events(
                 &mut self,
                 filter: &AuditFilter,

@@ -181,7 +181,10 @@ macro_rules! stamp_tenants {
                 const TOMBSTONE: &str = "INSERT INTO deleted_tenants (id, slug, name, deleted_at) VALUES ($1, $2, $3, $4)";
                 const SQL: &str = "DELETE FROM tenants WHERE ($1 IS NULL OR id = $1) AND id = $2";
                 let own = self.scope.tenant().map(|id| id.0);
-                attempt!(self, platform conn => {
+                // They go with the tenant, and the feed is told of each.
+                let entitlements = self.entitlements_of(tenant.id).await?;
+                let keys = attempt!(self, platform conn => {
+                    let keys = api_keys_going(conn, tenant.id).await?;
                     sqlx::query(TOMBSTONE)
                         .bind(tenant.id.0)
                         .bind(tenant.slug.as_str())
@@ -190,10 +193,12 @@ macro_rules! stamp_tenants {
                         .execute(&mut *conn)
                         .await?;
                     let done = sqlx::query(SQL).bind(own).bind(tenant.id.0).execute(conn).await?;
-                    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(Conflict::Stale)) }
+                    if done.rows_affected() == 1 { Ok(keys) } else { Err(StoreError::Conflict(Conflict::Stale)) }
                 })?;
+                self.pending.extend(keys);
                 let routes = tenant.hosts.iter();
                 self.pending.extend(routes.map(|route| NewChange::host_delete(tenant.id, &route.host, &route.prefix)));
+                self.pending.extend(entitlements.iter().map(NewChange::entitlement_delete));
                 self.pending.push(NewChange::tenant_delete(tenant.id, tenant.slug.as_str()));
                 Ok(())
             }

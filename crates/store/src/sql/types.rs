@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use domain::tenant::{Plan, Status, StatusReason};
 use domain::time::from_micros;
-use domain::{AuditEvent, Crud, EventId, HostRoute, Party, Slug, Tenant, TenantId, Timestamp};
+use domain::{AuditEvent, Crud, EventId, HostRoute, KeyHash, Party, Slug, Tenant, TenantId, Timestamp};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{ColumnIndex, Database, Decode, Encode, Postgres, Row, Sqlite, Type};
@@ -76,12 +76,20 @@ pub(crate) trait Cells: Row {
 }
 impl<R: Row> Cells for R {}
 
-fn word<T>(column: &str, word: &str, read: fn(&str) -> Option<T>) -> Result<T> {
+/// Reads a word of a closed list.
+pub(crate) fn word<T>(column: &str, word: &str, read: fn(&str) -> Option<T>) -> Result<T> {
     read(word).ok_or_else(|| StoreError::Damaged(format!("column {column} has the unknown word {word:?}")))
 }
 
-fn json<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T> {
+/// Reads what [`to_json`] wrote.
+pub(crate) fn json<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("column {column}: {error}")))
+}
+
+/// Reads the SHA-256 of a key.
+pub(crate) fn key_hash(bytes: Vec<u8>) -> Result<KeyHash> {
+    let whole: Result<[u8; 32], _> = bytes.try_into();
+    whole.map(KeyHash).map_err(|_| StoreError::Damaged("column hash: not 32 bytes".to_owned()))
 }
 
 /// Writes a value that always can be written: maps of strings, parties.

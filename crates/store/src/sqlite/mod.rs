@@ -11,9 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::entitlement::Source;
 use domain::text::fold;
 use domain::{
-    AuditBatch, AuditEvent, Change, ChangeSeq, EventId, HostRoute, Nesting, NewChange, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, Change, ChangeSeq, Entitlement,
+    EntitlementId, EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey,
+    RequestStatus, Status, Tenant, TenantId, Timestamp,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, Transaction};
@@ -23,14 +26,19 @@ use uuid::Uuid;
 use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, SchemaState, Scope,
+    ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope,
     Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
+use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::audit::stamp_audit;
+use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
-use crate::sql::types::{Cells, Ts, audit_event_of, contains_pattern, host_family, tenants_of, to_json};
+use crate::sql::types::{
+    Cells, Ts, audit_event_of, contains_pattern, host_family, json, key_hash, tenants_of, to_json, word,
+};
 use crate::sql::{attempt, changes::change_of};
 
 type Db = Sqlite;
@@ -249,6 +257,9 @@ impl AuditLog for SqliteTx {
 
 stamp_tenant_reads!(SqliteTx);
 stamp_tenants!(SqliteTx, for_update = "", skip_locked = "", lock_family = None);
+stamp_catalog_reads!(SqliteTx);
+stamp_catalog!(SqliteTx, for_update = "", key_share = "");
+stamp_api_keys!(SqliteTx, for_update = "");
 stamp_audit!(SqliteTx);
 stamp_idempotency!(SqliteTx);
 stamp_port!(SqliteTx);

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use domain::time::from_micros;
 use domain::{
-    AuditBatch, AuditEvent, Change, ChangeSeq, Clock, Crud, EventId, HostRoute, Nesting, NewTenant, Party, Plan,
-    ReservedSlugs, Rng, Slug, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, Change, ChangeSeq, Clock, Crud, EventId, HostRoute, KeyEnv, Nesting,
+    NewApiKey, NewTenant, Party, Plan, ReservedSlugs, Rng, Secret, Slug, Tenant, TenantId, Timestamp,
 };
 use uuid::Uuid;
 
@@ -145,6 +145,25 @@ pub fn event(action: &str) -> AuditEvent {
 #[must_use]
 pub fn audit(action: &str) -> AuditBatch {
     AuditBatch::of(event(action))
+}
+
+/// An API key, whose text nobody knows.
+#[must_use]
+pub fn api_key(tenant: Option<TenantId>, scopes: &[&str]) -> ApiKey {
+    let id = ApiKeyId(next_uuid());
+    let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    let new = NewApiKey { tenant_id: tenant, name: "A key".to_owned(), scopes, expires_at: None };
+    new.make(id, KeyEnv::Dev, &Secret::from(format!("trk_dev_{id}")), "somebody", now())
+}
+
+/// Stores a key, with an event.
+///
+/// # Errors
+/// As the store.
+pub async fn insert_key(store: &Arc<dyn Store>, key: &ApiKey) -> Result<()> {
+    let mut tx = store.begin(Scope::Platform).await?;
+    tx.insert_api_key(key).await?;
+    tx.commit(audit("api_key.created")).await
 }
 
 /// A claim to a key for a minute, kept for an hour.

@@ -91,9 +91,18 @@ impl Db {
     }
 }
 
-const TABLES: [&str; 7] =
-    ["installation", "tenants", "tenant_hosts", "deleted_tenants", "audit_events", "idempotency", "changes"];
-const INDEXES: [&str; 7] = [
+const TABLES: [&str; 8] = [
+    "installation",
+    "tenants",
+    "tenant_hosts",
+    "deleted_tenants",
+    "audit_events",
+    "idempotency",
+    "changes",
+    "api_keys",
+];
+const INDEXES: [&str; 8] = [
+    "api_keys_rotated_to",
     "tenants_running_trials",
     "tenant_hosts_of_tenant",
     "deleted_tenants_attached",
@@ -167,6 +176,18 @@ fn insert_event(db: &Db, number: u8, tenant: u8) -> String {
     )
 }
 
+fn insert_key(db: &Db, number: u8, tenant: u8) -> String {
+    let (id, tenant, at) = (id(db, number), id(db, tenant), at(db));
+    let hash = match db {
+        Db::Sqlite(..) => format!("x'{}'", format!("{number:02}").repeat(32)),
+        Db::Postgres { .. } => format!("decode('{}', 'hex')", format!("{number:02}").repeat(32)),
+    };
+    format!(
+        "INSERT INTO api_keys (id, tenant_id, name, prefix, last_four, hash, scopes, created_at, created_by) \
+         VALUES ({id}, {tenant}, 'N', 'trk_dev_', 'abcd', {hash}, '[]', {at}, 'me')"
+    )
+}
+
 /// A row in every table.
 async fn fill(db: &Db) {
     let (tenant, at) = (id(db, 1), at(db));
@@ -180,6 +201,8 @@ async fn fill(db: &Db) {
             "INSERT INTO tenant_hosts (host, prefix, tenant_id, url, position) VALUES ('b.example', '/', {}, 'u', 1)",
             id(db, 2)
         ),
+        insert_key(db, 5, 1),
+        insert_key(db, 6, 2),
         insert_event(db, 3, 1),
         insert_event(db, 4, 2),
         format!("INSERT INTO idempotency VALUES ('c', 'k', 'f', {tenant}, {at}, {at}, NULL)"),
@@ -200,6 +223,7 @@ async fn check_cascade(db: &Db) {
     let (gone, at) = (id(db, 1), at(db));
     db.run(&format!("DELETE FROM tenants WHERE id = {gone}")).await.unwrap();
     assert_eq!(db.count("SELECT count(*) FROM tenant_hosts").await, 1);
+    assert_eq!(db.count("SELECT count(*) FROM api_keys").await, 1);
     let with_tenant = format!("SELECT count(*) FROM audit_events WHERE tenant_id = {gone}");
     assert_eq!(db.count(&with_tenant).await, 1);
     db.run(&format!("INSERT INTO deleted_tenants (id, slug, name, deleted_at) VALUES ({gone}, 'acme', 'N', {at})"))
@@ -316,6 +340,7 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
                 "platform SELECT audit_events",
                 "platform SELECT changes",
                 "tenant INSERT audit_events",
+                "tenant SELECT api_keys",
                 "tenant SELECT audit_events",
                 "tenant SELECT deleted_tenants",
                 "tenant SELECT tenant_hosts",

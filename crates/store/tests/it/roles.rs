@@ -5,9 +5,9 @@
 use domain::{AuditBatch, Tenant};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use store::postgres::{PgSettings, PgStore, roles};
-use store::testing::fixtures::{create, delete, event, frozen, next_uuid, tenant_at};
+use store::testing::fixtures::{api_key, create, delete, event, frozen, next_uuid, tenant_at};
 use store::testing::{Backend as _, Postgres};
-use store::{Scope, StoreError};
+use store::{Scope, StoreError, Unaudited};
 
 use crate::support::postgres_test;
 
@@ -117,13 +117,20 @@ async fn two(backend: &Postgres) -> (Tenant, Tenant) {
     create(&backend.store(), &mine).await.unwrap();
     create(&backend.store(), &other).await.unwrap();
     backend.store().begin(Scope::Platform).await.unwrap().commit(AuditBatch::of(event("of.nobody"))).await.unwrap();
+    for owner in [Some(mine.id), Some(other.id), None] {
+        let key = api_key(owner, &[]);
+        let mut tx = backend.store().begin(Scope::Platform).await.unwrap();
+        tx.insert_api_key(&key).await.unwrap();
+        // Without an event, so that the counts of events stay what they are.
+        tx.commit_unaudited(Unaudited::Installation).await.unwrap();
+    }
     (mine, other)
 }
 
 postgres_test!(the_tenant_role_sees_its_own_rows_whatever_the_sql, async |backend: &Postgres| {
     let (mine, _) = two(backend).await;
     let mut conn = backend.service(roles::TENANT).await;
-    for table in ["tenants", "tenant_hosts", "audit_events"] {
+    for table in ["tenants", "tenant_hosts", "audit_events", "api_keys"] {
         let all = format!("SELECT count(*) FROM {table}");
         for nothing in
             ["RESET app.tenant", "SET app.tenant = ''", "SET app.tenant = '00000000-0000-0000-0000-000000000000'"]
@@ -145,6 +152,8 @@ postgres_test!(the_tenant_role_writes_its_own_events_and_nothing_else, async |ba
         "UPDATE tenants SET name = 'x'",
         "DELETE FROM tenants",
         "DELETE FROM tenant_hosts",
+        "UPDATE api_keys SET revoked_at = NULL",
+        "DELETE FROM api_keys",
         "UPDATE audit_events SET action = 'x'",
         "DELETE FROM audit_events",
         "SELECT * FROM idempotency",
@@ -181,6 +190,7 @@ postgres_test!(the_platform_role_appends_events_and_changes_none, async |backend
         "TRUNCATE audit_events",
         "UPDATE changes SET op = 'delete'",
         "DELETE FROM changes",
+        "DELETE FROM api_keys",
         "DELETE FROM deleted_tenants",
         "UPDATE installation SET value = 'x'",
         "DELETE FROM installation",

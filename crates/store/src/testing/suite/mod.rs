@@ -12,6 +12,7 @@
     reason = "test support: a case's name says what it checks, and a failure is a failed test"
 )]
 
+pub mod api_keys;
 pub mod audit;
 pub mod deletion;
 pub mod feed;
@@ -172,6 +173,19 @@ macro_rules! contract_suite {
                 a_reservation_rolled_back_was_never_made
                 of_racing_reservations_one_is_reserved
                 a_purge_spares_a_key_that_is_taken_again_meanwhile
+            }
+            api_keys {
+                a_key_comes_back_with_every_field
+                a_hash_is_taken_once
+                a_key_belongs_to_a_tenant_that_is_there_and_so_does_its_successor
+                an_update_writes_a_keys_ends_and_nothing_else
+                keys_are_listed_newest_first_and_in_pages
+                a_tenant_sees_its_own_keys_and_writes_none
+                a_use_is_noted_and_never_moves_backwards
+                uses_of_a_thousand_keys_are_noted_at_once
+                the_feed_tells_of_keys_by_their_hash
+                keys_go_with_their_tenant_one_by_one
+                a_locked_key_waits_for_its_holder
             }
             installation {
                 the_installation_stays_the_same
