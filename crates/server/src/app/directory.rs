@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Change, ChangeKind, ChangeSeq, Error, Result, Tenant, TenantId};
+use domain::{Change, ChangeKind, ChangeSeq, Entitlement, Error, Result, Tenant, TenantId};
 use futures_util::FutureExt;
 use moka::sync::Cache;
 use store::{Scope, Store, StoreError};
@@ -150,6 +150,17 @@ impl Directory {
         self.by_id.invalidate(&id);
         self.by_slug.invalidate(slug);
     }
+
+    /// What a tenant has or had, in the order of the products' keys.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn entitlements(&self, tenant: TenantId) -> Result<Arc<Vec<Entitlement>>> {
+        Ok(Arc::new(self.store.read(Scope::Platform).await?.entitlements_of(tenant).await?))
+    }
+
+    /// Forgets what a tenant has, because it changed.
+    pub fn forget_entitlements(&self, _tenant: TenantId) {}
 
     /// Whether memory may answer: the feed was confirmed within the bound.
     #[must_use]
