@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use domain::{ACME, Clock, Plan, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
+use domain::{ACME, Clock, Plan, ProductInput, ProductKey, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use store::Store;
@@ -36,6 +36,13 @@ use telemetry::{Metrics, MetricsReader};
 
 /// What closing the store gets when requests used up all of the time to stop.
 const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// The products that a store in memory starts with: key, name, description, days of a trial.
+const EXAMPLES: [(&str, &str, &str, u32); 3] = [
+    ("analytics", "Analytics", "Dashboards and scheduled reports over your own data.", 14),
+    ("document-ai", "Document AI", "Reads invoices, contracts and forms, and files what it finds.", 30),
+    ("voice-agents", "Voice Agents", "Answer calls and book appointments around the clock.", 7),
+];
 
 /// What a service is given beside its configuration.
 #[derive(Debug)]
@@ -152,7 +159,7 @@ pub fn token_verifier(config: &Config, real_clock: Arc<dyn Clock>) -> Result<Opt
     TokenVerifier::new(TokenSettings::new(issuer, &config.keycloak.audience), real_clock).map(Some)
 }
 
-/// Puts the tenant `acme` into a store in memory.
+/// Puts the tenant `acme` and three products into a store in memory.
 ///
 /// # Errors
 /// [`ServeError::Seed`].
@@ -182,7 +189,18 @@ pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         admin_email: None,
         admin_name: None,
     };
-    app.seed_tenant(&app.job_ctx("seed"), acme).await.map_err(ServeError::Seed)?;
+    let ctx = app.job_ctx("seed");
+    app.seed_tenant(&ctx, acme).await.map_err(ServeError::Seed)?;
+    for (key, name, description, days) in EXAMPLES {
+        let input = ProductInput {
+            name: name.to_owned(),
+            description: Some(description.to_owned()),
+            trial_days: Some(days),
+            requestable: Some(true),
+        };
+        let key = ProductKey::stored(key.to_owned());
+        app.put_product(&ctx, key, input).await.map_err(ServeError::Seed)?;
+    }
     Ok(())
 }
 

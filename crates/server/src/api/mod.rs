@@ -4,8 +4,11 @@
 //! signature. Invariant: registering a route documents it, in one act.
 
 pub mod auth;
+pub mod catalog;
 mod document;
+pub mod entitlements;
 pub mod error;
+pub mod fields;
 mod forwarded;
 pub mod idempotency;
 pub mod input;
@@ -35,6 +38,8 @@ pub use schema::Schemas;
 fn routes() -> ApiRouter<ApiState> {
     ApiRouter::new()
         .merge(tenants::routes())
+        .merge(entitlements::routes())
+        .merge(catalog::routes())
         .api_route("/healthz", get_with(operations::healthz, operations::healthz_docs))
         .api_route("/readyz", get_with(operations::readyz, operations::readyz_docs))
         .api_route("/health", get_with(operations::health, operations::health_docs))

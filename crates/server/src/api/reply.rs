@@ -102,6 +102,34 @@ impl<T: JsonSchema, const STATUS: u16> OperationOutput for Reply<T, STATUS> {
     }
 }
 
+/// The answer of a PUT: 201 for what is new, 200 for what was there.
+#[derive(Debug)]
+pub enum Put<T> {
+    /// It is new.
+    Created(Reply<T, 201>),
+    /// It was there.
+    Replaced(Reply<T>),
+}
+
+impl<T> IntoResponse for Put<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Created(reply) => reply.into_response(),
+            Self::Replaced(reply) => reply.into_response(),
+        }
+    }
+}
+
+impl<T: JsonSchema> OperationOutput for Put<T> {
+    type Inner = T;
+
+    fn inferred_responses(ctx: &mut GenContext, operation: &mut Operation) -> Vec<(Option<DocStatus>, DocResponse)> {
+        let mut responses = Reply::<T, 201>::inferred_responses(ctx, operation);
+        responses.extend(Reply::<T, 200>::inferred_responses(ctx, operation));
+        responses
+    }
+}
+
 /// 204.
 #[derive(Debug)]
 pub struct NoContent;

@@ -112,19 +112,18 @@ impl Directory {
         self.look_up(&self.routes, host.into(), load).await
     }
 
-    /// What a tenant has, in the order of its products' keys, whatever state that is in; none where it has nothing, or is
-    /// not there.
+    /// What a tenant has or had, in the order of the products' keys.
     ///
     /// # Errors
     /// Those of the store, when it had to be asked.
-    pub async fn entitlements(&self, tenant: TenantId) -> Result<Option<Arc<Vec<Entitlement>>>> {
+    pub async fn entitlements(&self, tenant: TenantId) -> Result<Arc<Vec<Entitlement>>> {
         if let Some(known) = self.remembered(&self.entitlements, &tenant) {
-            return Ok(known);
+            return Ok(known.unwrap_or_default());
         }
         let load = |mut tx: Box<dyn ReadTx>| async move {
             Ok(Some(tx.entitlements_of(tenant).await?).filter(|entitlements| !entitlements.is_empty()))
         };
-        self.look_up(&self.entitlements, tenant, load).await
+        Ok(self.look_up(&self.entitlements, tenant, load).await?.unwrap_or_default())
     }
 
     /// A key by its hash.

@@ -4,8 +4,10 @@
 //! events and, where the request carried a key, its idempotent outcome. Invariant: when a method returns, what it changed
 //! is committed, and this process's read model knows.
 
+pub mod catalog;
 mod ctx;
 pub mod directory;
+pub mod entitlements;
 mod idempotency;
 pub mod tenants;
 

@@ -1,0 +1,65 @@
+//! GET `/v1/entitlements`
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use domain::{EntitlementId, Error};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use store::Page;
+use uuid::Uuid;
+
+use super::view::EntitlementView;
+use crate::api::auth::{EntitlementsRead, TenantScoped};
+use crate::api::error::ApiError;
+use crate::api::fields::tenant_id;
+use crate::api::input::Params;
+use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, LIMIT_MIN, PageView, cut};
+use crate::api::reply::Reply;
+use crate::api::state::ApiState;
+use crate::app::entitlements::Shown;
+
+/// Whose entitlements, and which page of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// At most this many; 50 where nothing is said.
+    #[schemars(range(min = LIMIT_MIN, max = LIMIT_MAX))]
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Only this tenant's.
+    #[schemars(with = "Option<Uuid>")]
+    tenant_id: Option<String>,
+}
+
+pub(super) async fn list_entitlements(
+    TenantScoped(ctx, _): TenantScoped<EntitlementsRead>,
+    State(state): State<ApiState>,
+    params: Params<ListQuery>,
+) -> Result<Reply<PageView<EntitlementView<'static>>>, ApiError> {
+    let query = params.read()?;
+    let tenant = query.tenant_id.as_deref().map(|text| tenant_id("tenant_id", text)).transpose()?;
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    let list = format!("entitlements {:?} {tenant:?}", ctx.caller.reach);
+    let after = match &query.cursor {
+        Some(cursor) => {
+            let last = state.cursors.open(&list, cursor)?;
+            Some(last.parse::<EntitlementId>().map_err(|_| Error::InvalidCursor)?)
+        }
+        None => None,
+    };
+    let found = state.app.list_entitlements(&ctx, tenant, Page { after, limit: limit + 1 }).await?;
+    let seal = |last: &Shown| state.cursors.seal(&list, &last.entitlement.id.to_string());
+    let (found, next_cursor) = cut(found, limit, seal);
+    Reply::of(&PageView { items: found.iter().map(EntitlementView::from).collect(), next_cursor })
+}
+
+pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    super::documented(
+        operation,
+        "list_entitlements",
+        "List entitlements",
+        "Newest first, one per tenant and product, revoked and expired ones too. A tenant's caller sees its own; a named \
+         tenant that is absent or foreign is 404 `tenant_not_found`.",
+    )
+}
