@@ -18,7 +18,7 @@ pub mod time;
 mod words;
 
 pub use access::{Caller, CallerKind, Reach};
-pub use api_key::{ApiKey, KeyEnv, KeyHash, NewApiKey};
+pub use api_key::{ApiKey, KeyEnv, KeyHash, Minted, NewApiKey, VerifyCode};
 pub use audit::{AuditBatch, AuditEvent, Crud, Party};
 pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};
 pub use error::{Error, FieldCode, Resource, Result, Violation};

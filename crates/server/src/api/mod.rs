@@ -3,6 +3,7 @@
 //! `lib.rs` builds the router once. A handler extracts, makes one call into `app`, and maps; who may call stands in its
 //! signature. Invariant: registering a route documents it, in one act.
 
+pub mod api_keys;
 pub mod auth;
 mod document;
 pub mod error;
@@ -34,6 +35,7 @@ pub use schema::Schemas;
 /// Every documented route. Add yours here.
 fn routes() -> ApiRouter<ApiState> {
     ApiRouter::new()
+        .merge(api_keys::routes())
         .merge(tenants::routes())
         .api_route("/healthz", get_with(operations::healthz, operations::healthz_docs))
         .api_route("/readyz", get_with(operations::readyz, operations::readyz_docs))

