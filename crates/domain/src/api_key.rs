@@ -57,7 +57,7 @@ words! {
 }
 
 /// A key, without itself: what is kept of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     /// Its id, which is no secret.
     pub id: ApiKeyId,
@@ -165,9 +165,9 @@ impl ApiKey {
     /// `KeyNotRotatable` for a key that is revoked, expired, or has a successor.
     pub fn check_rotatable(&self, now: Timestamp) -> Result<()> {
         let why = match self.status(now) {
-            KeyStatus::Revoked => "it is revoked",
-            KeyStatus::Expired => "it has expired",
-            KeyStatus::Live if self.rotated_to.is_some() => "it was rotated already",
+            KeyStatus::Revoked => "revoked",
+            KeyStatus::Expired => "expired",
+            KeyStatus::Live if self.rotated_to.is_some() => "rotated already",
             KeyStatus::Live => return Ok(()),
         };
         Err(Error::KeyNotRotatable { why })
@@ -279,9 +279,9 @@ fn distinct(scopes: Vec<String>) -> Vec<String> {
 
 /// What is told once and kept nowhere: a key that was just made, and its text. A kept outcome has no text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Minted<K> {
+pub struct Minted {
     /// The key.
-    pub key: K,
+    pub key: ApiKey,
     /// Its text; none when the outcome was kept from an earlier request.
     #[serde(skip)]
     pub plaintext: Option<Secret>,

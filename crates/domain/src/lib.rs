@@ -21,7 +21,7 @@ pub mod time;
 mod words;
 
 pub use access::{Caller, CallerKind, Reach};
-pub use api_key::{ApiKey, KeyEnv, KeyHash, NewApiKey};
+pub use api_key::{ApiKey, KeyEnv, KeyHash, Minted, NewApiKey, VerifyCode};
 pub use audit::{ActionPattern, AuditBatch, AuditEvent, Crud, NewEvent, NewGroup, Party};
 pub use catalog_request::{CatalogRequest, RequestStatus};
 pub use change::{Change, ChangeKind, ChangeOp, ChangeSeq, NewChange};

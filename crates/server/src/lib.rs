@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use domain::{ACME, Clock, Plan, ProductInput, ProductKey, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
+use domain::{ACME, Clock, KeyEnv, Plan, ProductInput, ProductKey, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use store::Store;
@@ -109,6 +109,7 @@ pub async fn serve(
         clock,
         rng,
         reserved,
+        key_env: config.app_env.key_env(),
     }));
     let state = ApiState::new(Inner {
         app: Arc::clone(&app),
@@ -140,6 +141,7 @@ pub async fn serve(
     let orderly = async {
         let _ = follower.await;
         while jobs.join_next().await.is_some() {}
+        write_down_key_uses(&app).await;
         store.close().await;
     };
     // A request that was given up may still hold a connection, for which closing would wait.
@@ -147,6 +149,20 @@ pub async fn serve(
         tracing::warn!("the store could not be closed in time: somebody still holds a connection");
     }
     Ok(())
+}
+
+/// What the job had not come to yet.
+async fn write_down_key_uses(app: &App) {
+    loop {
+        match app.note_key_uses_all_tenants(jobs::key_last_use::BATCH).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "when some API keys were last used could not be written down");
+                return;
+            }
+        }
+    }
 }
 
 /// The verifier of the configured issuer's tokens, if there is one. It is made before the port is taken, so that settings
@@ -170,6 +186,7 @@ pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         clock: Arc::clone(clock),
         rng: Arc::clone(rng),
         reserved: ReservedSlugs::default(),
+        key_env: KeyEnv::Dev,
     });
     let now = clock.now();
     let acme = Tenant {

@@ -3,6 +3,7 @@
 //! `lib.rs` builds the router once. A handler extracts, makes one call into `app`, and maps; who may call stands in its
 //! signature. Invariant: registering a route documents it, in one act.
 
+pub mod api_keys;
 pub mod auth;
 pub mod catalog;
 mod document;
@@ -37,6 +38,7 @@ pub use schema::Schemas;
 /// Every documented route. Add yours here.
 fn routes() -> ApiRouter<ApiState> {
     ApiRouter::new()
+        .merge(api_keys::routes())
         .merge(tenants::routes())
         .merge(entitlements::routes())
         .merge(catalog::routes())

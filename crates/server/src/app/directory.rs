@@ -21,7 +21,9 @@ use shelf::Shelf;
 use store::{ReadTx, Scope, Store, TenantRoute};
 use tokio::time::Instant;
 
-pub use known::{Known, KnownKey};
+pub use known::Known;
+
+use super::known_key::KnownKey;
 
 /// How many tenants are kept under each of their names, and of how many tenants and hosts what belongs to them; about a
 /// kilobyte each.
@@ -135,8 +137,7 @@ impl Directory {
             return Ok(known);
         }
         let hash = *hash;
-        let load =
-            |mut tx: Box<dyn ReadTx>| async move { Ok(tx.get_api_key_by_hash(&hash).await?.map(KnownKey::from)) };
+        let load = |mut tx: Box<dyn ReadTx>| async move { Ok(tx.get_api_key_by_hash(&hash).await?.map(KnownKey::new)) };
         self.look_up(&self.keys, hash, load).await
     }
 

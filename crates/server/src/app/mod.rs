@@ -4,24 +4,27 @@
 //! events and, where the request carried a key, its idempotent outcome. Invariant: when a method returns, what it changed
 //! is committed, and this process's read model knows.
 
+pub mod api_keys;
 pub mod catalog;
 mod ctx;
 pub mod directory;
 pub mod entitlements;
 mod idempotency;
+pub mod known_key;
 pub mod tenants;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::time::from_micros;
-use domain::{AuditBatch, AuditEvent, Clock, Error, ReservedSlugs, Result, Rng};
+use domain::{AuditBatch, AuditEvent, Clock, Error, KeyEnv, ReservedSlugs, Result, Rng};
 use serde::Serialize;
 use store::{SchemaState, Store, Tx, Unaudited};
 
 pub use ctx::Ctx;
 pub use directory::Directory;
 pub use idempotency::{IdempotentRequest, Once};
+pub use known_key::KnownKey;
 
 /// The application: everything that decides.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct App {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     reserved: ReservedSlugs,
+    key_env: KeyEnv,
+    key_uses: api_keys::KeyUses,
 }
 
 /// What the application is made of.
@@ -46,14 +51,16 @@ pub struct Parts {
     pub rng: Arc<dyn Rng>,
     /// Names that no tenant may take.
     pub reserved: ReservedSlugs,
+    /// Where the keys that are made here are good.
+    pub key_env: KeyEnv,
 }
 
 impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, directory, clock, rng, reserved } = parts;
-        Self { store, directory, clock, rng, reserved }
+        let Parts { store, directory, clock, rng, reserved, key_env } = parts;
+        Self { store, directory, clock, rng, reserved, key_env, key_uses: api_keys::KeyUses::default() }
     }
 
     /// The read model.

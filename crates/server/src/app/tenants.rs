@@ -42,7 +42,7 @@ pub(super) struct Write {
     pub(super) events: Vec<AuditEvent>,
     pub(super) now: Timestamp,
     /// Whether a trial that ran out was written down on the way.
-    expired: bool,
+    pub(super) expired: bool,
 }
 
 impl App {

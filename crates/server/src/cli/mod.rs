@@ -5,6 +5,7 @@
 //! so that an orchestrator can tell it from an outage.
 
 mod healthcheck;
+mod keys;
 mod migrate;
 mod openapi;
 mod serve;
@@ -27,6 +28,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
             None => serve::run(config),
         },
         Command::Migrate(command) => migrate::run(&command, &config),
+        Command::Keys(command) => keys::run(command, &config),
         Command::Config => say(&config.show()),
         Command::Openapi => openapi::run(),
         Command::Healthcheck => healthcheck::run(&config),

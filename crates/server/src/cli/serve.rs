@@ -92,12 +92,19 @@ fn explained(error: &StoreError) -> String {
 }
 
 async fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
+    if let DatabaseUrl::Postgres { url } = &config.database.url {
+        prepare(config, url).await?;
+    }
+    connect(config).await
+}
+
+/// The configured store, as it is.
+pub(super) async fn connect(config: &Config) -> Result<Arc<dyn Store>, String> {
     let fail = |error: StoreError| explained(&error);
     match &config.database.url {
         DatabaseUrl::Memory => Ok(Arc::new(SqliteStore::in_memory().await.map_err(fail)?)),
         DatabaseUrl::Sqlite { path } => Ok(Arc::new(SqliteStore::open(path).await.map_err(fail)?)),
         DatabaseUrl::Postgres { url } => {
-            prepare(config, url).await?;
             let settings = PgSettings {
                 url: url.clone(),
                 max_connections: config.database.max_connections,
@@ -117,12 +124,7 @@ async fn prepare(config: &Config, url: &Secret) -> Outcome {
         let state = migrate::up(&target).await.map_err(|error| error.to_string())?;
         tracing::info!(migration = state.current, "schema is up to date");
     } else {
-        let state = migrate::version(&migrate::Target::Postgres(url.clone())).await.map_err(|error| {
-            if let migrate::MigrationError::Store(error) = &error { explained(error) } else { error.to_string() }
-        })?;
-        if state.current != state.wanted {
-            return Err(crate::mend(state));
-        }
+        check_schema(&migrate::Target::Postgres(url.clone())).await?;
     }
     let problems = roles::excess_power(url.expose()).await.map_err(|error| error.to_string())?;
     if problems.is_empty() {
@@ -139,6 +141,14 @@ async fn prepare(config: &Config, url: &Secret) -> Outcome {
         roles::PLATFORM,
         roles::TENANT
     ))
+}
+
+/// Refuses a schema that is not the one of this program, and says what mends it.
+pub(super) async fn check_schema(target: &migrate::Target) -> Outcome {
+    let state = migrate::version(target).await.map_err(|error| {
+        if let migrate::MigrationError::Store(error) = &error { explained(error) } else { error.to_string() }
+    })?;
+    if state.current == state.wanted { Ok(()) } else { Err(crate::mend(state)) }
 }
 
 fn dev_token(config: &Config, rng: &dyn Rng) -> Secret {

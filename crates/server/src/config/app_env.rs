@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use domain::KeyEnv;
+
 /// The kind of installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AppEnv {
@@ -27,13 +29,13 @@ impl AppEnv {
         }
     }
 
-    /// The middle part of an API key, `trk_<env>_…`.
+    /// Where the API keys are good that are made here: the middle part of `trk_<env>_…`.
     #[must_use]
-    pub fn key_prefix(self) -> &'static str {
+    pub fn key_env(self) -> KeyEnv {
         match self {
-            Self::Dev => "dev",
-            Self::Stage => "stage",
-            Self::Prod => "live",
+            Self::Dev => KeyEnv::Dev,
+            Self::Stage => KeyEnv::Stage,
+            Self::Prod => KeyEnv::Live,
         }
     }
 

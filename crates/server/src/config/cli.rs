@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::{Arg, ArgAction, ArgMatches};
+use domain::Timestamp;
 
 use super::load::Flags;
 use super::settings::{self, DefaultValue, Setting};
@@ -20,6 +21,8 @@ pub enum Command {
     Serve,
     /// Schema migrations.
     Migrate(MigrateCommand),
+    /// API keys, on the database.
+    Keys(KeysCommand),
     /// Print the effective configuration.
     Config,
     /// Print the OpenAPI document.
@@ -43,6 +46,22 @@ pub enum MigrateCommand {
     Create {
         /// What the migration does, as part of the file names.
         name: String,
+    },
+}
+
+/// What to do with API keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeysCommand {
+    /// Make one.
+    Create {
+        /// Its name.
+        name: String,
+        /// Slug or id of its tenant; none for a key of the platform.
+        tenant: Option<String>,
+        /// Its scopes.
+        scopes: Vec<String>,
+        /// When its time is over.
+        expires_at: Option<Timestamp>,
     },
 }
 
@@ -127,10 +146,22 @@ fn command(matches: &ArgMatches) -> Command {
             }
             _ => MigrateCommand::Up,
         }),
+        Some(("keys", below)) => Command::Keys(keys_command(below)),
         Some(("config", _)) => Command::Config,
         Some(("openapi", _)) => Command::Openapi,
         Some(("healthcheck", _)) => Command::Healthcheck,
         _ => Command::Serve,
+    }
+}
+
+fn keys_command(matches: &ArgMatches) -> KeysCommand {
+    // `create` is the only one, and required.
+    let create = matches.subcommand().map_or(matches, |(_, create)| create);
+    KeysCommand::Create {
+        name: create.get_one::<String>("name").cloned().unwrap_or_default(),
+        tenant: create.get_one::<String>("tenant").cloned(),
+        scopes: create.get_many::<String>("scope").unwrap_or_default().cloned().collect(),
+        expires_at: create.get_one::<Timestamp>("expires-at").copied(),
     }
 }
 
@@ -141,6 +172,7 @@ Examples:
   DATABASE_URL=sqlite:registry.db tenant-registry        keep tenants in a file
   tenant-registry --config-file registry.toml config     what is in effect, and where it comes from
   MIGRATION_DATABASE_URL=postgres://owner:…@db/registry tenant-registry migrate up
+  tenant-registry keys create --name portal --scope registry:internal    a service's first key
 
 Where a setting comes from, weakest first:
   1. its default (some depend on APP_ENV)
@@ -188,12 +220,43 @@ pub fn command_line() -> clap::Command {
                 .subcommand(sub("version", "Prints the schema's version, and the one that this binary wants"))
                 .subcommand(sub("create", "Writes an empty pair of migration files").arg(name)),
         )
+        .subcommand(
+            sub("keys", "API keys, on the database of DATABASE_URL")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(create_key()),
+        )
         .subcommand(sub("config", "Prints the effective configuration with its sources; secrets are hidden"))
         .subcommand(sub("openapi", "Prints the OpenAPI document"))
         .subcommand(sub(
             "healthcheck",
             "Asks /healthz of ADDR; exit code 0 if it is alive, for containers without a shell",
         ))
+}
+
+fn create_key() -> clap::Command {
+    let arg = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    clap::Command::new("create")
+        .about("Makes an API key, and prints it alone on standard output, this once")
+        .long_about(
+            "Makes an API key, and prints it alone on standard output, this once; what it is stands on standard error.\n\n\
+             Without --tenant it is a key of the platform: its scopes reach every tenant. This is how an installation gets \
+             its first key. Audited as `system:cli`.",
+        )
+        .arg(arg("name", "NAME", "Its name, for people").required(true))
+        .arg(arg("tenant", "SLUG-OR-ID", "The tenant that it belongs to; without it, the platform"))
+        .arg(arg("scope", "SCOPE", "What it may be used for, `registry:internal` for a service; may be repeated")
+            .action(ArgAction::Append))
+        .arg(
+            arg("expires-at", "TIME", "When its time is over, as 2027-01-31T00:00:00Z; without it, never")
+                .value_parser(instant),
+        )
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "must be an instant such as 2027-01-31T00:00:00Z".to_owned())
 }
 
 /// A migration's name becomes part of a path, so it must be no path itself.

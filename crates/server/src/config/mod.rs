@@ -29,7 +29,7 @@ pub use address::ListenAddr;
 pub use agent_plane::{AgentPlaneConfig, ResolverName};
 pub use app_env::AppEnv;
 pub use check::Refusal;
-pub use cli::{Command, Invocation, MigrateCommand, ParseFailure, command_line, parse};
+pub use cli::{Command, Invocation, KeysCommand, MigrateCommand, ParseFailure, command_line, parse};
 pub use database::{DatabaseConfig, DatabaseUrl};
 pub use development::DevelopmentConfig;
 pub use http::{AllowedOrigins, HttpConfig};

@@ -5,6 +5,7 @@
 
 mod audit_detach;
 mod idempotency_purge;
+pub(crate) mod key_last_use;
 mod trial_expiry;
 
 use std::panic::AssertUnwindSafe;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Arc<dyn Job>> {
         Arc::new(trial_expiry::TrialExpiry),
         Arc::new(audit_detach::AuditDetach),
         Arc::new(idempotency_purge::IdempotencyPurge),
+        Arc::new(key_last_use::KeyLastUse),
     ]
 }
 

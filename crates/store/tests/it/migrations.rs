@@ -379,8 +379,9 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
     })
     .await;
     let forced = "SELECT count(*) FROM pg_class WHERE relname IN ('tenants', 'tenant_hosts', 'audit_events', \
-        'products', 'entitlements', 'trials', 'catalog_requests') AND relrowsecurity AND relforcerowsecurity";
-    assert_eq!(db.count(forced).await, 7);
+        'audit_external_ids', 'products', 'entitlements', 'trials', 'catalog_requests', 'api_keys') \
+        AND relrowsecurity AND relforcerowsecurity";
+    assert_eq!(db.count(forced).await, 9);
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tenant_registry_%' AND NOT rolcanlogin AND NOT rolsuper \
         AND NOT rolbypassrls AND NOT rolcreaterole AND NOT rolcreatedb";
     assert_eq!(db.count(roles).await, 2, "they stay, and can do nothing by themselves");

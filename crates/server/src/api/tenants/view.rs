@@ -89,7 +89,7 @@ macro_rules! schema_words {
         #[schemars(rename = $public)]
         #[serde(rename_all = "snake_case")]
         #[expect(dead_code, reason = "read by the document and the input check alone")]
-        pub(super) enum $name { $($variant),+ }
+        pub(in crate::api) enum $name { $($variant),+ }
     )+};
 }
 schema_words! {
