@@ -3,6 +3,7 @@
 //! `lib.rs` builds the router once. A handler extracts, makes one call into `app`, and maps; who may call stands in its
 //! signature. Invariant: registering a route documents it, in one act.
 
+pub mod audit;
 pub mod auth;
 mod document;
 pub mod error;
@@ -35,6 +36,7 @@ pub use schema::Schemas;
 fn routes() -> ApiRouter<ApiState> {
     ApiRouter::new()
         .merge(tenants::routes())
+        .merge(audit::routes())
         .api_route("/healthz", get_with(operations::healthz, operations::healthz_docs))
         .api_route("/readyz", get_with(operations::readyz, operations::readyz_docs))
         .api_route("/health", get_with(operations::health, operations::health_docs))

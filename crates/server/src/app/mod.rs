@@ -4,6 +4,7 @@
 //! events and, where the request carried a key, its idempotent outcome. Invariant: when a method returns, what it changed
 //! is committed, and this process's read model knows.
 
+pub mod audit;
 mod ctx;
 pub mod directory;
 mod idempotency;

@@ -4,6 +4,7 @@
 //! at once, is running it once; a job holds no lock between its batches, so that stopping hands everything back.
 
 mod audit_detach;
+mod audit_partitions;
 mod idempotency_purge;
 mod trial_expiry;
 
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Arc<dyn Job>> {
     vec![
         Arc::new(trial_expiry::TrialExpiry),
         Arc::new(audit_detach::AuditDetach),
+        Arc::new(audit_partitions::AuditPartitions),
         Arc::new(idempotency_purge::IdempotencyPurge),
     ]
 }
