@@ -183,18 +183,17 @@ pub(crate) async fn sqlite_up(path: &Path) -> Result<SchemaState, MigrationError
             Err(error) if is_locked(&error.to_string()) && begin.elapsed() < BUSY_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            // The other process is at work on the next migration.
-            Ok(state) if state.current < state.wanted && begin.elapsed() < BUSY_TIMEOUT => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            outcome => return outcome,
+            Ok(None) => {}
+            Ok(Some(state)) => return Ok(state),
+            Err(error) => return Err(error),
         }
     }
 }
 
-async fn sqlite_up_once(path: &Path) -> Result<SchemaState, MigrationError> {
+/// None: another process came between, and may have more to do; it is to be tried again.
+async fn sqlite_up_once(path: &Path) -> Result<Option<SchemaState>, MigrationError> {
     let mut conn = sqlite_connection(path).await?;
-    let before = sqlite_state(&mut conn).await?.current;
+    let before = sqlite_state(&mut conn).await?;
     let outcome = async {
         conn.ensure_migrations_table("_sqlx_migrations").await?;
         SQLITE.run_direct(None, &mut conn, false).await
@@ -203,12 +202,16 @@ async fn sqlite_up_once(path: &Path) -> Result<SchemaState, MigrationError> {
     let state = sqlite_state(&mut conn).await;
     conn.close().await.map_err(StoreError::from)?;
     match outcome {
-        // The other process won: what counts is that the schema is there, or on its way.
+        // The other process won a step: what counts is that the schema gets there, whoever takes the next one. A step
+        // that fails by itself stays where it was.
         Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))
-            if state.as_ref().is_ok_and(|state| state.current == state.wanted || state.current > before) => {}
+            if state.as_ref().is_ok_and(|state| state.current > before.current) =>
+        {
+            return Ok(None);
+        }
         other => other?,
     }
-    Ok(state?)
+    Ok(Some(state?))
 }
 
 async fn sqlite_connection(path: &Path) -> Result<sqlx::SqliteConnection> {

@@ -11,9 +11,10 @@ use domain::Clock as _;
 
 use crate::Outcome;
 use crate::issuer::{RealClock, TestIssuer};
-use crate::load::{Answered, Load};
+use crate::load::Load;
 use crate::process::{Cores, Folder, Server, ask, can_pin, get};
-use crate::report::{Report, median, range};
+use crate::report::Report;
+use crate::side::Side;
 
 const ROUNDS: usize = 11;
 const ROUND: Duration = Duration::from_millis(1_500);
@@ -22,14 +23,6 @@ const CONNECTIONS: usize = 16;
 /// Of the peer's requests per second.
 const LIMIT: f64 = 0.7;
 const PATH: &str = "/v1/tenants/by-slug/acme";
-
-/// One side of the comparison.
-struct Side {
-    server: Server,
-    rounds: Vec<Answered>,
-    /// Processor time of the server per request.
-    micros: Vec<f64>,
-}
 
 pub(crate) fn measure(report: &mut Report) -> Outcome {
     let (serving, asking) = if can_pin() { (Cores::First, Cores::Others) } else { (Cores::All, Cores::All) };
@@ -52,63 +45,29 @@ pub(crate) fn measure(report: &mut Report) -> Outcome {
     let bare = Server::bare(&file, serving)?;
 
     let request = get(PATH, &token);
-    let mut sides = [bare, registry].map(|server| Side { server, rounds: Vec::new(), micros: Vec::new() });
+    let mut sides = [(bare, Side::default()), (registry, Side::default())];
     for round in 0..=ROUNDS {
-        for side in &mut sides {
+        for (server, side) in &mut sides {
             let warming = round == 0;
             let load = Load {
                 request: &request,
+                deck: None,
+                begins: "",
                 status: 200,
-                address: side.server.address,
+                address: server.address,
                 connections: CONNECTIONS,
                 length: if warming { WARM_UP } else { ROUND },
                 numbers: 0..u64::MAX,
                 cores: asking,
             };
-            let before = side.server.processor_seconds()?;
-            let answered = load.run(&folder)?;
-            if !warming {
-                let used = side.server.processor_seconds()? - before;
-                side.micros.push(used * 1e6 / answered.per_second / ROUND.as_secs_f64());
-                side.rounds.push(answered);
-            }
+            side.round(server, &load, &folder, warming)?;
         }
     }
 
-    let [bare, registry] = sides;
+    let [(_, bare), (_, registry)] = sides;
     let pinned = if can_pin() { "server on one core" } else { "not pinned" };
     report.show(format!("by-slug, bare axum handler ({pinned}, {CONNECTIONS} connections)"), bare.words());
     report.show("by-slug, registry (warm, member's token cached)", registry.words());
-    // Neighbouring rounds share whatever else the machine was doing.
-    let ratios: Vec<f64> = bare
-        .rounds
-        .iter()
-        .zip(&registry.rounds)
-        .map(|(bare, registry)| registry.per_second / bare.per_second)
-        .collect();
-    let (low, high) = range(&ratios);
-    let ratio = median(registry.rates()) / median(bare.rates());
-    report.judge(
-        "by-slug, registry / bare, requests per second",
-        format!("{ratio:.2} (rounds {low:.2} to {high:.2})"),
-        &format!("at least {LIMIT}"),
-        ratio >= LIMIT,
-    );
+    registry.judge_rate(report, "by-slug, registry / bare, requests per second", &bare, LIMIT);
     Ok(())
-}
-
-impl Side {
-    fn rates(&self) -> impl Iterator<Item = f64> {
-        self.rounds.iter().map(|round| round.per_second)
-    }
-
-    fn words(&self) -> String {
-        format!(
-            "{:.0} req/s, p50 {:.0} µs, p99 {:.0} µs, {:.1} µs of processor per request",
-            median(self.rates()),
-            median(self.rounds.iter().map(|round| round.p50_micros)),
-            median(self.rounds.iter().map(|round| round.p99_micros)),
-            median(self.micros.iter().copied()),
-        )
-    }
 }

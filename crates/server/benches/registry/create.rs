@@ -4,21 +4,21 @@
 //! the same session settings and role, to the same durable server and tables. While it runs the registry is stopped
 //! (SIGSTOP), so that following the feed costs the peer nothing. Invariant: both sides wait for the same commits: fsync is on.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use store::testing::postgres::Cluster;
 
 use crate::Outcome;
 use crate::load::{Answered, Load, NUMBER};
+use crate::pgbench::{self, CLIENTS};
 use crate::process::{Cores, DEV_TOKEN, Folder, Server};
-use crate::report::{Report, median, range};
+use crate::report::{Report, median};
 use crate::seed;
+use crate::side::{judge_ratio, words};
 
 const ROUNDS: usize = 11;
 const ROUND: Duration = Duration::from_secs(2);
 const WARM_UP: Duration = Duration::from_millis(700);
-const CLIENTS: usize = 8;
 /// Of pgbench's transactions per second.
 const LIMIT: f64 = 0.5;
 
@@ -75,7 +75,8 @@ fn on_postgres(report: &mut Report) -> Outcome {
     for round in 0..=ROUNDS {
         let warming = round == 0;
         registry.freeze()?;
-        let transactions = pgbench(&cluster, &url, &script, if warming { Duration::from_secs(1) } else { ROUND })?;
+        let length = if warming { Duration::from_secs(1) } else { ROUND };
+        let transactions = pgbench::run(&cluster, &url, &script, &VALUES, length)?;
         registry.thaw()?;
         // Also catches up with what pgbench put into the feed.
         next += post(&registry, &folder, next, WARM_UP)?.requests;
@@ -86,21 +87,13 @@ fn on_postgres(report: &mut Report) -> Outcome {
             own.push(answered);
         }
     }
-    let rates: Vec<f64> = own.iter().map(|round| round.per_second).collect();
-    let ratios: Vec<f64> = rates.iter().zip(&peer).map(|(own, peer)| own / peer).collect();
-    let (low, high) = range(&ratios);
-    let ratio = median(rates) / median(peer.iter().copied());
     report.show(
         format!("create on PostgreSQL, pgbench -M prepared ({CLIENTS} clients)"),
-        format!("{:.0} tx/s", median(peer)),
+        format!("{:.0} tx/s", median(peer.iter().copied())),
     );
     report.show(format!("create on PostgreSQL, registry ({CLIENTS} connections)"), words(&own));
-    report.judge(
-        "create on PostgreSQL, registry / pgbench",
-        format!("{ratio:.2} (rounds {low:.2} to {high:.2})"),
-        &format!("at least {LIMIT}"),
-        ratio >= LIMIT,
-    );
+    let rates = own.iter().map(|round| round.per_second);
+    judge_ratio(report, "create on PostgreSQL, registry / pgbench", rates, peer, LIMIT);
     Ok(())
 }
 
@@ -130,6 +123,8 @@ fn post(registry: &Server, folder: &Folder, first: u64, length: Duration) -> Out
     );
     let load = Load {
         request: &request,
+        deck: None,
+        begins: "",
         status: 201,
         address: registry.address,
         connections: CLIENTS,
@@ -138,32 +133,4 @@ fn post(registry: &Server, folder: &Folder, first: u64, length: Duration) -> Out
         cores: Cores::All,
     };
     load.run(folder)
-}
-
-/// Transactions per second, without the time of connecting.
-fn pgbench(cluster: &Cluster, url: &str, script: &std::path::Path, length: Duration) -> Outcome<f64> {
-    let mut command = Command::new(cluster.bin("pgbench"));
-    command
-        .env("PGOPTIONS", "-c role=tenant_registry_platform -c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=10000")
-        .args(["-n", "-M", "prepared", "-j", "2", "-c", &CLIENTS.to_string(), "-T", &length.as_secs().to_string(), "-f"])
-        .arg(script)
-        .args(VALUES.map(|(name, value)| format!("-D{name}={value}")))
-        .arg(url);
-    let output = command.output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")).and_then(|rest| rest.split(' ').next());
-    match tps {
-        Some(tps) if output.status.success() => Ok(tps.parse()?),
-        _ => Err(format!("pgbench: {}\n{text}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into()),
-    }
-}
-
-/// What the rounds of the generator came to.
-pub(crate) fn words(rounds: &[Answered]) -> String {
-    format!(
-        "{:.0} req/s, p50 {:.0} µs, p99 {:.0} µs",
-        median(rounds.iter().map(|round| round.per_second)),
-        median(rounds.iter().map(|round| round.p50_micros)),
-        median(rounds.iter().map(|round| round.p99_micros)),
-    )
 }

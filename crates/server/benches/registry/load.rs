@@ -21,11 +21,37 @@ pub(crate) const NUMBER: &str = "#########";
 
 const NO_REST: &str = "no-rest";
 
+/// In what order a deck is walked through: by a prime stride, so that every value comes once before one comes again, and
+/// neighbours in the file are far apart in time.
+const STRIDE: u64 = 2_654_435_761;
+
+/// Values of one width, one after the other in a file, of which every request has the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deck<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) width: usize,
+}
+
+impl Deck<'_> {
+    /// Where a value stands in a request.
+    pub(crate) fn place(&self) -> String {
+        place(self.width)
+    }
+}
+
+fn place(width: usize) -> String {
+    "#".repeat(width)
+}
+
 /// One run of the generator.
 #[derive(Debug)]
 pub(crate) struct Load<'a> {
-    /// The whole request; [`NUMBER`] is replaced by a number that no other request has.
+    /// The whole request; [`NUMBER`] is replaced by a number that no other request has, the place of the deck by a value.
     pub(crate) request: &'a str,
+    /// Where the values of the requests come from, if not from their number.
+    pub(crate) deck: Option<Deck<'a>>,
+    /// With what the body of every answer must begin.
+    pub(crate) begins: &'a str,
     /// What every answer must have.
     pub(crate) status: u16,
     pub(crate) address: SocketAddr,
@@ -50,9 +76,12 @@ impl Load<'_> {
     pub(crate) fn run(&self, folder: &Folder) -> Outcome<Answered> {
         let file = folder.path().join("request");
         std::fs::write(&file, self.request)?;
+        let (deck, width) = self.deck.map_or((Path::new(""), NUMBER.len()), |deck| (deck.file, deck.width));
         let output = own_command(self.cores)?
             .arg("--load")
             .arg(&file)
+            .arg(deck)
+            .args([&width.to_string(), self.begins])
             .arg(self.address.to_string())
             .args([self.status.to_string(), self.connections.to_string(), self.length.as_millis().to_string()])
             .args([self.numbers.start.to_string(), self.numbers.end.to_string()])
@@ -72,13 +101,14 @@ impl Load<'_> {
 
 /// The generator's own process.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let [file, address, status, connections, millis, first, end, rest] = args else {
-        return Err("--load needs eight".into());
+    let [file, deck, width, begins, address, status, connections, millis, first, end, rest] = args else {
+        return Err("--load needs eleven".into());
     };
     let request = std::fs::read(Path::new(file))?;
     let plan = Rc::new(Plan {
-        number_at: request.windows(NUMBER.len()).position(|window| window == NUMBER.as_bytes()),
+        varying: Varying::find(&request, deck, width.parse()?)?,
         request,
+        begins: begins.clone().into_bytes(),
         head: format!("HTTP/1.1 {status} ").into_bytes(),
         address: address.parse()?,
         until: Cell::new(Instant::now()),
@@ -126,7 +156,9 @@ async fn stay_awake() {
 
 struct Plan {
     request: Vec<u8>,
-    number_at: Option<usize>,
+    varying: Option<Varying>,
+    /// With what an answer's body must begin.
+    begins: Vec<u8>,
     /// With what an answer must begin.
     head: Vec<u8>,
     address: SocketAddr,
@@ -136,9 +168,41 @@ struct Plan {
     micros: RefCell<Vec<u32>>,
 }
 
+/// What differs from request to request.
+struct Varying {
+    at: usize,
+    width: usize,
+    /// The values of a deck; none where the number itself is the value.
+    values: Option<Vec<u8>>,
+}
+
+impl Varying {
+    fn find(request: &[u8], deck: &str, width: usize) -> Outcome<Option<Self>> {
+        let place = place(width);
+        let Some(at) = request.windows(width).position(|window| window == place.as_bytes()) else { return Ok(None) };
+        let values = if deck.is_empty() { None } else { Some(std::fs::read(deck)?) };
+        if values.as_ref().is_some_and(|values| values.len() < width) {
+            return Err("a deck without values".into());
+        }
+        Ok(Some(Self { at, width, values }))
+    }
+
+    fn put(&self, number: u64, request: &mut [u8]) {
+        let place = &mut request[self.at..self.at + self.width];
+        match &self.values {
+            None => place.copy_from_slice(format!("{number:09}").as_bytes()),
+            Some(values) => {
+                let count = (values.len() / self.width) as u64;
+                let start = (number % count * STRIDE % count) as usize * self.width;
+                place.copy_from_slice(&values[start..start + self.width]);
+            }
+        }
+    }
+}
+
 async fn drive(plan: Rc<Plan>, mut stream: TcpStream) -> Outcome {
     let mut request = plan.request.clone();
-    let mut answer = vec![0_u8; 64 * 1024];
+    let mut answer = vec![0_u8; 256 * 1024];
     let mut shape = None;
     loop {
         let began = Instant::now();
@@ -146,23 +210,23 @@ async fn drive(plan: Rc<Plan>, mut stream: TcpStream) -> Outcome {
         if began >= plan.until.get() || number >= plan.end {
             return Ok(());
         }
-        if let Some(at) = plan.number_at {
+        if let Some(varying) = &plan.varying {
             plan.next.set(number + 1);
-            request[at..at + NUMBER.len()].copy_from_slice(format!("{number:09}").as_bytes());
+            varying.put(number, &mut request);
         }
         stream.write_all(&request).await?;
         let mut got = 0;
-        loop {
+        let body = loop {
             let more = stream.read(&mut answer[got..]).await?;
             if more == 0 {
                 return Err("the server closed the connection".into());
             }
             got += more;
-            if is_whole(&answer[..got], &mut shape)? {
-                break;
+            if let Some(body) = whole(&answer[..got], &mut shape)? {
+                break &answer[body..got];
             }
-        }
-        if !answer.starts_with(&plan.head) {
+        };
+        if !answer.starts_with(&plan.head) || !body.starts_with(&plan.begins) {
             return Err(format!("another answer than expected:\n{}", String::from_utf8_lossy(&answer[..got])).into());
         }
         plan.micros.borrow_mut().push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
@@ -172,16 +236,16 @@ async fn drive(plan: Rc<Plan>, mut stream: TcpStream) -> Outcome {
 /// The lengths of an answer's head and of its body.
 type Shape = (usize, usize);
 
-/// Whether the bytes are a whole answer. Answers of one run mostly have one shape: that of the last is tried first, so
+/// Where the body begins, if the bytes are a whole answer. Answers of one run mostly have one shape: that of the last is tried first, so
 /// that the generator stays cheaper than any server.
-fn is_whole(bytes: &[u8], shape: &mut Option<Shape>) -> Outcome<bool> {
+fn whole(bytes: &[u8], shape: &mut Option<Shape>) -> Outcome<Option<usize>> {
     if let Some((head, body)) = *shape
         && bytes.len() == head + body
         && bytes[..head].ends_with(b"\r\n\r\n")
     {
-        return Ok(true);
+        return Ok(Some(head));
     }
-    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(false) };
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let head = end + 4;
     let text = std::str::from_utf8(&bytes[..head])?;
     let length = text
@@ -190,5 +254,5 @@ fn is_whole(bytes: &[u8], shape: &mut Option<Shape>) -> Outcome<bool> {
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let body: usize = length.ok_or("an answer without content-length")?.1.trim().parse()?;
     *shape = Some((head, body));
-    Ok(bytes.len() >= head + body)
+    Ok((bytes.len() >= head + body).then_some(head))
 }

@@ -2,18 +2,32 @@
 //!
 //! Without arguments every part runs; names of parts select (`make bench ONLY=by-slug`). The binary also plays the
 //! parts that must not share a process with what is measured: `--load` is the load generator, `--serve-bare` the peer of
-//! the read. The registry itself is the product's own binary. Figures from a real run are kept in docs/benchmarks.md.
+//! the reads. The registry itself is the product's own binary. Figures from a real run are kept in docs/benchmarks.md.
 //! Invariant: what is compared runs in turn, A B A B, and the table shows medians; a missed limit ends with status 1.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it has to say is for whoever called it")]
 
+mod audit;
+mod audit_copy;
+mod audit_pages;
 mod bare;
 mod by_slug;
+mod client;
 mod create;
+mod histogram;
+mod keys;
+mod keys_memory;
 mod load;
+mod pgbench;
 mod process;
+mod proxy;
 mod report;
+mod revocation;
+mod scale;
 mod seed;
+mod seed_keys;
+mod side;
 mod start_up;
+mod verify;
 
 #[path = "../../tests/it/support/issuer.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]
@@ -30,7 +44,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Outcome<T = ()> = Result<T, Failure>;
 
-const PARTS: [&str; 3] = ["by-slug", "create", "start-up"];
+type Part = fn(&mut Report) -> Outcome;
+
+/// Every part by its name, in the order in which they run. Add yours here.
+const PARTS: [(&str, Part); 7] = [
+    ("by-slug", by_slug::measure),
+    ("create", create::measure),
+    ("start-up", start_up::measure),
+    ("verify", verify::measure),
+    ("audit", audit::measure),
+    ("keys-memory", keys_memory::measure),
+    ("revocation", revocation::measure),
+];
 
 fn main() -> ExitCode {
     // `cargo bench` adds `--bench`.
@@ -52,20 +77,19 @@ fn main() -> ExitCode {
 
 /// Runs the chosen parts; says whether every limit was kept.
 fn run(chosen: &[String]) -> Outcome<bool> {
-    if let Some(unknown) = chosen.iter().find(|name| !PARTS.contains(&name.as_str())) {
-        return Err(format!("no part is called {unknown:?}; there are {}", PARTS.join(", ")).into());
+    if let Some(unknown) = chosen.iter().find(|name| PARTS.iter().all(|(part, _)| part != name)) {
+        let names: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
+        return Err(format!("no part is called {unknown:?}; there are {}", names.join(", ")).into());
     }
-    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
     let mut report = Report::default();
-    if wanted("by-slug") {
-        by_slug::measure(&mut report)?;
-    }
-    if wanted("create") {
-        create::measure(&mut report)?;
-    }
-    if wanted("start-up") {
-        start_up::measure(&mut report)?;
+    for (name, part) in PARTS {
+        if chosen.is_empty() || chosen.iter().any(|one| one == name) {
+            part(&mut report)?;
+        }
     }
     print!("{report}");
+    if scale::is_short() {
+        println!("\nA short run: every part runs, and the figures mean nothing.");
+    }
     Ok(report.all_kept())
 }

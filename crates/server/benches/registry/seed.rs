@@ -1,4 +1,4 @@
-//! A hundred thousand tenants, written by SQL in one statement, for what is measured on a full database.
+//! Very many tenants, written by SQL in one statement, for what is measured on a full database.
 //!
 //! Invariant: the rows pass the constraints of the schema, and tenant number `n` has the slug `bench-` and nine digits.
 
@@ -26,25 +26,36 @@ pub(crate) async fn migrate_postgres(url: &str) -> Outcome {
 
 /// Migrates a database of PostgreSQL and fills it.
 pub(crate) async fn fill_postgres(url: &str) -> Outcome {
-    const SQL: &str = "INSERT INTO tenants (id, slug, name, name_folded, plan, status, metadata, version, created_at, updated_at) \
-        SELECT lpad(to_hex(n), 32, '0')::uuid, 'bench-' || lpad(n::text, 9, '0'), 'Bench ' || n, 'bench ' || n, \
-        'professional', 'active', '{\"region\":\"eu\"}', 1, now(), now() FROM generate_series(1, 100000) n";
     migrate_postgres(url).await?;
     let mut connection = PgConnection::connect(url).await?;
-    for sql in [SQL, "VACUUM ANALYZE"] {
-        sqlx::raw_sql(sql).execute(&mut connection).await?;
-    }
+    tenants_in_postgres(&mut connection, TENANTS).await?;
+    sqlx::raw_sql("VACUUM ANALYZE").execute(&mut connection).await?;
     Ok(connection.close().await?)
 }
 
 /// Makes a SQLite file and fills it.
 pub(crate) async fn fill_sqlite(path: &Path) -> Outcome {
-    const SQL: &str = "INSERT INTO tenants (id, slug, name, name_folded, plan, status, metadata, version, created_at, updated_at) \
-        WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000) \
-        SELECT unhex(printf('%032x', n)), printf('bench-%09d', n), 'Bench ' || n, 'bench ' || n, \
-        'professional', 'active', '{\"region\":\"eu\"}', 1, 1790000000000000, 1790000000000000 FROM numbers";
     migrate::up(&Target::Sqlite(path.to_owned())).await?;
     let mut connection = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await?;
-    sqlx::raw_sql(SQL).execute(&mut connection).await?;
+    tenants_in_sqlite(&mut connection, TENANTS).await?;
     Ok(connection.close().await?)
+}
+
+/// The tenants with the numbers from 1 to `count`.
+pub(crate) async fn tenants_in_postgres(connection: &mut PgConnection, count: u64) -> Outcome {
+    const SQL: &str = "INSERT INTO tenants (id, slug, name, name_folded, plan, status, metadata, version, created_at, updated_at) \
+        SELECT lpad(to_hex(n), 32, '0')::uuid, 'bench-' || lpad(n::text, 9, '0'), 'Bench ' || n, 'bench ' || n, \
+        'professional', 'active', '{\"region\":\"eu\"}', 1, now(), now() FROM generate_series(1, $1::bigint) n";
+    sqlx::query(SQL).bind(i64::try_from(count)?).execute(connection).await?;
+    Ok(())
+}
+
+/// The same in SQLite.
+pub(crate) async fn tenants_in_sqlite(connection: &mut SqliteConnection, count: u64) -> Outcome {
+    const SQL: &str = "INSERT INTO tenants (id, slug, name, name_folded, plan, status, metadata, version, created_at, updated_at) \
+        WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1) \
+        SELECT unhex(printf('%032x', n)), printf('bench-%09d', n), 'Bench ' || n, 'bench ' || n, \
+        'professional', 'active', '{\"region\":\"eu\"}', 1, 1790000000000000, 1790000000000000 FROM numbers";
+    sqlx::query(SQL).bind(i64::try_from(count)?).execute(connection).await?;
+    Ok(())
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use store::testing::postgres::Cluster;
 
 use crate::Outcome;
-use crate::create::words;
 use crate::load::{Answered, Load};
 use crate::process::{Cores, DEV_TOKEN, Folder, Server, get};
 use crate::report::{Report, median, range};
 use crate::seed::{self, TENANTS, slug};
+use crate::side::words;
 
 const STARTS: usize = 11;
 const READY_LIMIT_MILLIS: f64 = 1_000.0;
@@ -95,6 +95,8 @@ fn cold_reads(report: &mut Report, url: &str) -> Outcome {
 fn read_first_time(registry: &Server, folder: &Folder, first: u64, end: u64, length: Duration) -> Outcome<Answered> {
     let load = Load {
         request: &get(&format!("/v1/tenants/by-slug/{}", slug()), DEV_TOKEN),
+        deck: None,
+        begins: "",
         status: 200,
         address: registry.address,
         connections: CONNECTIONS,

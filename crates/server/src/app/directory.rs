@@ -6,62 +6,32 @@
 //! forgets before it answers.
 
 mod follow;
+mod known;
 mod shelf;
 
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use domain::{Error, Result, Tenant, TenantId};
+use domain::{Entitlement, Error, KeyHash, Result, TenantId};
 use quick_cache::Equivalent;
 use shelf::Shelf;
 use store::{ReadTx, Scope, Store, TenantRoute};
 use tokio::time::Instant;
 
+pub use known::{Known, KnownKey};
+
 /// How many tenants are kept under each of their names, and of how many tenants and hosts what belongs to them; about a
 /// kilobyte each.
 const TENANTS: usize = 100_000;
+/// How many keys are kept; about 300 bytes each.
+const KEYS: usize = 1 << 20;
 
 /// After this long a look-up in the store is given up: whoever asked is told to ask again, instead of waiting for a
 /// database that may be gone.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A tenant in memory, with room for the answer that is made of it: made once, given out as often as it is asked for.
-#[derive(Debug)]
-pub struct Known {
-    tenant: Tenant,
-    rendered: OnceLock<Bytes>,
-}
-
-impl Known {
-    /// A tenant of which no answer has been made.
-    #[must_use]
-    pub fn new(tenant: Tenant) -> Self {
-        Self { tenant, rendered: OnceLock::new() }
-    }
-
-    /// The answer, made now if it was not made before. `render` must always make the same of one tenant.
-    ///
-    /// # Errors
-    /// Those of `render`.
-    pub fn rendered<E>(&self, render: impl FnOnce(&Tenant) -> Result<Bytes, E>) -> Result<Bytes, E> {
-        match self.rendered.get() {
-            Some(known) => Ok(known.clone()),
-            None => render(&self.tenant).map(|fresh| self.rendered.get_or_init(|| fresh).clone()),
-        }
-    }
-}
-
-impl Deref for Known {
-    type Target = Tenant;
-    fn deref(&self) -> &Tenant {
-        &self.tenant
-    }
-}
 
 /// The read model. See the module.
 #[derive(Debug)]
@@ -70,6 +40,8 @@ pub struct Directory {
     by_id: Shelf<TenantId, Known>,
     by_slug: Shelf<Box<str>, Known>,
     routes: Shelf<Box<str>, Vec<TenantRoute>>,
+    entitlements: Shelf<TenantId, Vec<Entitlement>>,
+    keys: Shelf<KeyHash, KnownKey>,
     /// When the feed was last confirmed, in microseconds after `started`, plus one; 0 is never.
     confirmed: AtomicU64,
     started: Instant,
@@ -85,6 +57,8 @@ impl Directory {
             by_id: Shelf::new(TENANTS),
             by_slug: Shelf::new(TENANTS),
             routes: Shelf::new(TENANTS),
+            entitlements: Shelf::new(TENANTS),
+            keys: Shelf::new(KEYS),
             confirmed: AtomicU64::new(0),
             started: Instant::now(),
             max_staleness,
@@ -138,6 +112,35 @@ impl Directory {
         self.look_up(&self.routes, host.into(), load).await
     }
 
+    /// What a tenant has, in the order of its products' keys, whatever state that is in; none where it has nothing, or is
+    /// not there.
+    ///
+    /// # Errors
+    /// Those of the store, when it had to be asked.
+    pub async fn entitlements(&self, tenant: TenantId) -> Result<Option<Arc<Vec<Entitlement>>>> {
+        if let Some(known) = self.remembered(&self.entitlements, &tenant) {
+            return Ok(known);
+        }
+        let load = |mut tx: Box<dyn ReadTx>| async move {
+            Ok(Some(tx.entitlements_of(tenant).await?).filter(|entitlements| !entitlements.is_empty()))
+        };
+        self.look_up(&self.entitlements, tenant, load).await
+    }
+
+    /// A key by its hash.
+    ///
+    /// # Errors
+    /// Those of the store, when it had to be asked.
+    pub async fn api_key(&self, hash: &KeyHash) -> Result<Option<Arc<KnownKey>>> {
+        if let Some(known) = self.remembered(&self.keys, hash) {
+            return Ok(known);
+        }
+        let hash = *hash;
+        let load =
+            |mut tx: Box<dyn ReadTx>| async move { Ok(tx.get_api_key_by_hash(&hash).await?.map(KnownKey::from)) };
+        self.look_up(&self.keys, hash, load).await
+    }
+
     /// Forgets a tenant, because it changed.
     pub fn forget(&self, id: TenantId, slug: &str) {
         self.by_id.forget(&id);
@@ -147,6 +150,16 @@ impl Directory {
     /// Forgets whose a host is, because a route of it came or went.
     pub fn forget_host(&self, host: &str) {
         self.routes.forget(&host.into());
+    }
+
+    /// Forgets what a tenant has, because something of it changed.
+    pub fn forget_entitlements(&self, tenant: TenantId) {
+        self.entitlements.forget(&tenant);
+    }
+
+    /// Forgets a key, because it changed.
+    pub fn forget_api_key(&self, hash: &KeyHash) {
+        self.keys.forget(hash);
     }
 
     /// Whether memory may answer: the feed was confirmed within the bound.
@@ -166,14 +179,22 @@ impl Directory {
 
     /// How many things are in memory, by what they are looked up by.
     #[must_use]
-    pub fn sizes(&self) -> [(&'static str, usize); 3] {
-        [("tenant_id", self.by_id.len()), ("tenant_slug", self.by_slug.len()), ("host", self.routes.len())]
+    pub fn sizes(&self) -> [(&'static str, usize); 5] {
+        [
+            ("tenant_id", self.by_id.len()),
+            ("tenant_slug", self.by_slug.len()),
+            ("host", self.routes.len()),
+            ("entitlements", self.entitlements.len()),
+            ("api_key", self.keys.len()),
+        ]
     }
 
     fn forget_everything(&self) {
         self.by_id.clear();
         self.by_slug.clear();
         self.routes.clear();
+        self.entitlements.clear();
+        self.keys.clear();
     }
 
     /// What memory says, as long as it may say anything.

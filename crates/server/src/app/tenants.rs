@@ -41,6 +41,8 @@ pub(super) struct Write {
     pub(super) tenant: Tenant,
     pub(super) events: Vec<AuditEvent>,
     pub(super) now: Timestamp,
+    /// Whether a trial that ran out was written down on the way.
+    expired: bool,
 }
 
 impl App {
@@ -317,35 +319,42 @@ impl App {
         let mut tx = self.store.begin(Scope::Platform).await?;
         let mut tenant = ctx.caller.visible_as(tx.lock_tenant(id).await?, named)?;
         let mut events = Vec::new();
-        if tenant.expire_trial(now) {
+        let expired = tenant.expire_trial(now);
+        if expired {
             tx.update_tenant(&tenant).await?;
             events.push(expired_event(ctx, &tenant, now));
         }
-        Ok(Write { tx, tenant, events, now })
+        Ok(Write { tx, tenant, events, now, expired })
     }
 
     /// Commits a write to the tenant itself. One that found nothing to change commits nothing.
     async fn finish(&self, ctx: &Ctx, write: Write) -> Result<Tenant> {
-        let tenant = write.tenant.clone();
-        self.finish_with(ctx, write, &tenant).await?;
+        let Write { tx, tenant, events, .. } = write;
+        let changed = !events.is_empty();
+        let outcome = self.commit(ctx, tx, &tenant, events).await;
+        if changed {
+            // Also when it failed: a commit whose answer was lost may have happened.
+            self.forget_tenant(&tenant);
+        }
+        outcome?;
         Ok(tenant)
     }
 
     /// Commits a write whose outcome is not the tenant but a thing of it. Whoever calls makes the directory forget that
     /// thing, also when this fails: a commit whose answer was lost may have happened.
     pub(super) async fn finish_with(&self, ctx: &Ctx, write: Write, outcome: &(impl Serialize + Sync)) -> Result<()> {
-        let Write { tx, tenant, events, .. } = write;
-        let changed = !events.is_empty();
+        let Write { tx, tenant, events, expired, .. } = write;
         let committed = self.commit(ctx, tx, outcome, events).await;
-        if changed {
+        if expired {
             self.forget_tenant(&tenant);
         }
         committed
     }
 
-    /// Makes memory forget a tenant and whose its hosts are.
+    /// Makes memory forget a tenant, what it has, and whose its hosts are.
     fn forget_tenant(&self, tenant: &Tenant) {
         self.directory.forget(tenant.id, tenant.slug.as_str());
+        self.directory.forget_entitlements(tenant.id);
         for route in &tenant.hosts {
             self.directory.forget_host(&route.host);
         }

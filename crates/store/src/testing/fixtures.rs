@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use domain::entitlement::Source;
 use domain::time::from_micros;
 use domain::{
-    ApiKey, ApiKeyId, AuditBatch, AuditEvent, Change, ChangeSeq, Clock, Crud, EventId, HostRoute, KeyEnv, Nesting,
-    NewApiKey, NewTenant, Party, Plan, ReservedSlugs, Rng, Secret, Slug, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, Change, ChangeSeq, Clock, Crud,
+    Entitlement, EntitlementId, EventId, Grant, GrantState, HostRoute, KeyEnv, Limits, Nesting, NewApiKey, NewTenant,
+    Party, Plan, Product, ProductInput, ProductKey, RequestStatus, ReservedSlugs, Rng, Secret, Slug, Tenant, TenantId,
+    Timestamp,
 };
 use uuid::Uuid;
 
@@ -263,4 +266,56 @@ where
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A product that can be asked for, with trials of a fortnight.
+#[must_use]
+pub fn product(key: &str) -> Product {
+    let input = ProductInput { name: format!("The {key}"), description: None, trial_days: None, requestable: None };
+    input.start(ProductKey::parse(key).expect("a product's key"), now())
+}
+
+/// What a tenant has of a product for good.
+#[must_use]
+pub fn entitlement(tenant: &Tenant, product: &str) -> Entitlement {
+    let grant = Grant { state: GrantState::Active, starts_at: None, expires_at: None, limits: Limits::new() };
+    grant.start(EntitlementId(next_uuid()), tenant.id, product.to_owned(), Source::Grant, now())
+}
+
+/// A tenant's open request for a product.
+#[must_use]
+pub fn catalog_request(tenant: &Tenant, product: &str) -> CatalogRequest {
+    CatalogRequest {
+        id: CatalogRequestId(next_uuid()),
+        tenant_id: tenant.id,
+        product: product.to_owned(),
+        message: None,
+        status: RequestStatus::Open,
+        requested_by: "user:ada".to_owned(),
+        decided_by: None,
+        created_at: now(),
+        decided_at: None,
+    }
+}
+
+/// Puts products into the catalog, with an event of their own.
+///
+/// # Errors
+/// As the store.
+pub async fn offer(store: &Arc<dyn Store>, keys: &[&str]) -> Result<()> {
+    let mut tx = store.begin(Scope::Platform).await?;
+    for key in keys {
+        tx.insert_product(&product(key)).await?;
+    }
+    tx.commit(audit("product.created")).await
+}
+
+/// Stores an entitlement, with an event of its own.
+///
+/// # Errors
+/// As the store.
+pub async fn give(store: &Arc<dyn Store>, entitlement: &Entitlement) -> Result<()> {
+    let mut tx = store.begin(Scope::Platform).await?;
+    tx.put_entitlement(entitlement).await?;
+    tx.commit(audit("entitlement.granted")).await
 }

@@ -91,7 +91,7 @@ impl Db {
     }
 }
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 13] = [
     "installation",
     "tenants",
     "tenant_hosts",
@@ -101,8 +101,12 @@ const TABLES: [&str; 9] = [
     "idempotency",
     "changes",
     "api_keys",
+    "products",
+    "entitlements",
+    "trials",
+    "catalog_requests",
 ];
-const INDEXES: [&str; 7] = [
+const INDEXES: [&str; 10] = [
     "api_keys_rotated_to",
     "tenants_running_trials",
     "tenant_hosts_of_tenant",
@@ -110,6 +114,9 @@ const INDEXES: [&str; 7] = [
     "audit_events_by_tenant",
     "audit_events_by_former_tenant",
     "idempotency_by_end",
+    "products_by_age",
+    "entitlements_of_product",
+    "catalog_requests_open",
 ];
 
 #[track_caller]
@@ -191,6 +198,7 @@ fn insert_key(db: &Db, number: u8, tenant: u8) -> String {
 /// A row in every table.
 async fn fill(db: &Db) {
     let (tenant, at) = (id(db, 1), at(db));
+    let yes = if matches!(db, Db::Sqlite(..)) { "1" } else { "true" };
     let sql = [
         insert_tenant(db, 1, "acme"),
         insert_tenant(db, 2, "other"),
@@ -212,6 +220,12 @@ async fn fill(db: &Db) {
             "INSERT INTO changes (seq, kind, op, tenant_id, entity_id, value) VALUES (1, 'tenant', 'upsert', {tenant}, 'x', NULL)"
         ),
         format!("INSERT INTO deleted_tenants (id, slug, name, deleted_at) VALUES ({}, 'old', 'N', {at})", id(db, 9)),
+        format!("INSERT INTO products VALUES ('crm', 'N', NULL, 14, {yes}, {at})"),
+        format!(
+            "INSERT INTO entitlements VALUES ({tenant}, {tenant}, 'crm', 'active', 'grant', NULL, NULL, '{{}}', {at}, {at})"
+        ),
+        format!("INSERT INTO trials VALUES ({tenant}, 'crm', {at})"),
+        format!("INSERT INTO catalog_requests VALUES ({tenant}, {tenant}, 'crm', NULL, 'open', 'a', NULL, {at}, NULL)"),
     ];
     for statement in sql {
         db.run(&statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
@@ -225,6 +239,9 @@ async fn check_cascade(db: &Db) {
     db.run(&format!("DELETE FROM tenants WHERE id = {gone}")).await.unwrap();
     assert_eq!(db.count("SELECT count(*) FROM tenant_hosts").await, 1);
     assert_eq!(db.count("SELECT count(*) FROM api_keys").await, 1);
+    for table in ["entitlements", "trials", "catalog_requests"] {
+        assert_eq!(db.count(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+    }
     let with_tenant = format!("SELECT count(*) FROM audit_events WHERE tenant_id = {gone}");
     assert_eq!(db.count(&with_tenant).await, 1);
     db.run(&format!("INSERT INTO deleted_tenants (id, slug, name, deleted_at) VALUES ({gone}, 'acme', 'N', {at})"))
@@ -326,7 +343,9 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
             ["feed_append", "audit_detach", "audit_make_partition", "app_tenant"]
                 .map(|name| format!("function {name}")),
         );
-        for table in ["tenants", "tenant_hosts", "deleted_tenants"] {
+        let tables =
+            ["tenants", "tenant_hosts", "deleted_tenants", "products", "entitlements", "trials", "catalog_requests"];
+        for table in tables {
             assert_has(all, [format!("policy {table}_platform"), format!("policy {table}_tenant")]);
         }
         for policy in ["platform_read", "platform_append", "tenant_read", "tenant_append", "owner_read", "owner_detach"]
@@ -348,16 +367,20 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
                 "tenant SELECT api_keys",
                 "tenant SELECT audit_events",
                 "tenant SELECT audit_external_ids",
+                "tenant SELECT catalog_requests",
                 "tenant SELECT deleted_tenants",
+                "tenant SELECT entitlements",
+                "tenant SELECT products",
                 "tenant SELECT tenant_hosts",
                 "tenant SELECT tenants",
+                "tenant SELECT trials",
             ]
         );
     })
     .await;
-    let forced = "SELECT count(*) FROM pg_class WHERE relname IN ('tenants', 'tenant_hosts', 'audit_events') \
-        AND relrowsecurity AND relforcerowsecurity";
-    assert_eq!(db.count(forced).await, 3);
+    let forced = "SELECT count(*) FROM pg_class WHERE relname IN ('tenants', 'tenant_hosts', 'audit_events', \
+        'products', 'entitlements', 'trials', 'catalog_requests') AND relrowsecurity AND relforcerowsecurity";
+    assert_eq!(db.count(forced).await, 7);
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tenant_registry_%' AND NOT rolcanlogin AND NOT rolsuper \
         AND NOT rolbypassrls AND NOT rolcreaterole AND NOT rolcreatedb";
     assert_eq!(db.count(roles).await, 2, "they stay, and can do nothing by themselves");

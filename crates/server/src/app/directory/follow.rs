@@ -7,9 +7,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::{Change, ChangeKind, ChangeSeq};
+use domain::{Change, ChangeKind, ChangeSeq, KeyHash};
 use futures_util::FutureExt;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use store::StoreError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -109,26 +110,33 @@ impl Directory {
         let change = &change.change;
         let value = change.value.as_deref();
         let told = match change.kind {
-            ChangeKind::Tenant => {
-                change.tenant_id.zip(named(value)).map(|(id, Named { slug })| self.forget(id, &slug)).is_some()
-            }
+            ChangeKind::Tenant => change.tenant_id.zip(read(value)).map(|(id, Slug { slug })| self.forget(id, &slug)),
             // A route's id is host and prefix, and no host has a slash.
-            ChangeKind::Host => change.id.split('/').next().map(|host| self.forget_host(host)).is_some(),
-            ChangeKind::Entitlement | ChangeKind::ApiKey => true,
+            ChangeKind::Host => change.id.split('/').next().map(|host| self.forget_host(host)),
+            ChangeKind::Entitlement => change.tenant_id.map(|tenant| self.forget_entitlements(tenant)),
+            ChangeKind::ApiKey => {
+                read(value).and_then(|Hash { hash }| KeyHash::from_hex(&hash)).map(|hash| self.forget_api_key(&hash))
+            }
         };
-        if !told {
+        if told.is_none() {
             // Not one that this program writes: better to know nothing than something wrong.
             self.forget_everything();
         }
     }
 }
 
-/// The slug in a tenant's change.
+/// By what a tenant's change names it, beside its id.
 #[derive(Deserialize)]
-struct Named {
+struct Slug {
     slug: String,
 }
 
-fn named<T: for<'de> Deserialize<'de>>(value: Option<&str>) -> Option<T> {
+/// By what a key's change names it.
+#[derive(Deserialize)]
+struct Hash {
+    hash: String,
+}
+
+fn read<T: DeserializeOwned>(value: Option<&str>) -> Option<T> {
     serde_json::from_str(value?).ok()
 }

@@ -7,7 +7,14 @@
 mod access;
 mod audit;
 mod coverage;
+mod dead_keys;
+mod freeze;
 mod input;
+mod lists;
+mod order;
 mod repeat;
+mod subject;
 pub(crate) mod table;
+mod who;
 pub(crate) mod world;
+mod wrong;

@@ -1,38 +1,58 @@
 //! Repeating a request: `Idempotency-Key` on every POST, `If-Match` on every write to a tenant.
 
-use super::table::{OPERATIONS, Operation, Start};
+use serde_json::{Value, json};
+
+use super::table::{Effect, Operation, Start, operations};
 use super::world::{Who, World, on_both_stores};
+use crate::support::Answer;
 
 fn posts() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().filter(|row| row.verb == "POST")
+    operations().filter(|row| row.takes_a_key())
+}
+
+fn reading_posts() -> impl Iterator<Item = &'static Operation> {
+    operations().filter(|row| row.verb == "POST" && !row.writes())
+}
+
+/// Asserts that an answer is the first one again, but for its secret.
+#[track_caller]
+fn assert_replays(again: &Answer, first: &Answer, row: &Operation) {
+    assert_eq!(again.header("idempotent-replayed"), "true", "{}: {}", row.id, again.text);
+    for name in ["etag", "location", "content-type"] {
+        assert_eq!(again.header(name), first.header(name), "{}", row.id);
+    }
+    if row.reveals {
+        assert!(first.body["plaintext"].as_str().is_some_and(|text| text.starts_with("trk_")), "{}", row.id);
+        let mut without: Value = first.body.clone();
+        without["plaintext"] = json!(null);
+        assert_eq!((again.status, &again.body), (first.status, &without), "{}", row.id);
+    } else {
+        assert_eq!((again.status, &again.text), (first.status, &first.text), "{}", row.id);
+    }
 }
 
 fn writes_to_tenant() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().filter(|row| row.writes_to_tenant())
+    operations().filter(|row| row.writes_to_tenant())
 }
 
 on_both_stores! {
     async fn every_post_is_safe_to_repeat_with_a_key(world: World) {
         for row in posts() {
-            let subject = world.subject(row.start).await;
-            let before = world.event_ids().await;
+            let subject = world.subject_of(row).await;
+            let mark = world.mark().await;
             let client = world.service.admin.with("idempotency-key", &format!("once-{}", row.id));
             let first = world.call(&client, row, &subject).await;
             assert_eq!(first.status, row.success, "{}: {}", row.id, first.text);
             assert_eq!(first.header("idempotent-replayed"), "", "{}", row.id);
             for _ in 0..2 {
                 let again = world.call(&client, row, &subject).await;
-                assert_eq!(again.header("idempotent-replayed"), "true", "{}: {}", row.id, again.text);
-                assert_eq!((again.status, &again.text), (first.status, &first.text), "{}", row.id);
-                for name in ["etag", "location", "content-type"] {
-                    assert_eq!(again.header(name), first.header(name), "{}", row.id);
-                }
+                assert_replays(&again, &first, row);
             }
-            let left = world.event_ids().await.len() - before.len();
+            let left = world.since(&mark).await.len();
             assert_eq!(left, row.audit.len(), "{}: one set of events", row.id);
 
             // Another request with the same key, and the same request of somebody else.
-            let other = world.subject(row.start).await;
+            let other = world.subject_of(row).await;
             let reused = world.call(&client, row, &other).await;
             assert_eq!(reused.status, 422, "{}: {}", row.id, reused.text);
             reused.problem(422, "idempotency_key_reused");
@@ -46,7 +66,7 @@ on_both_stores! {
 
     async fn who_may_no_longer_call_gets_no_replay(world: World) {
         for row in posts() {
-            let subject = world.subject(row.start).await;
+            let subject = world.subject_of(row).await;
             let key = |client: crate::support::Client| client.with("idempotency-key", "mine");
             // One person, with and without the role: issuer and subject are the same.
             let root = key(world.client(Who::PlatformAdmin, &subject.slug)).with("x-tenant-id", row.id);
@@ -64,9 +84,53 @@ on_both_stores! {
         world.report("who_may_no_longer_call_gets_no_replay", posts().count());
     }
 
+    async fn a_freeze_is_judged_before_a_replay(world: World) {
+        let mut tried = 0;
+        for who in Who::tenants_own() {
+            for row in posts().filter(|row| who.may_call(row) && row.effect != Effect::ChangesEvenFrozen) {
+                tried += 1;
+                let subject = world.subject_of(row).await;
+                let client = world.caller(who, &subject).await.client.with("idempotency-key", "before-the-freeze");
+                let first = world.call(&client, row, &subject).await;
+                assert_eq!(first.status, row.success, "{} as {who:?}: {}", row.id, first.text);
+                assert_replays(&world.call(&client, row, &subject).await, &first, row);
+                world.freeze(&subject).await;
+                let frozen = world.call(&client, row, &subject).await;
+                assert_eq!(frozen.status, 403, "{} as {who:?}: {}", row.id, frozen.text);
+                frozen.problem(403, "tenant_frozen");
+                world.service.clock.advance_days(2);
+            }
+        }
+        eprintln!("a_freeze_is_judged_before_a_replay: {tried} calls");
+    }
+
+    async fn a_reading_post_knows_no_key(world: World) {
+        for row in reading_posts() {
+            let (one, other) = (world.subject_of(row).await, world.subject_of(row).await);
+            for key in ["the-same".to_owned(), "k".repeat(256)] {
+                let client = world.service.admin.with("idempotency-key", &key);
+                for subject in [&one, &one, &other] {
+                    let answer = world.call(&client, row, subject).await;
+                    assert_eq!(answer.status, row.success, "{}: {}", row.id, answer.text);
+                    assert_eq!(answer.header("idempotent-replayed"), "", "{}", row.id);
+                }
+            }
+            // It reads anew each time: what was frozen meanwhile is told.
+            let client = world.service.admin.with("idempotency-key", "before-the-freeze");
+            world.call(&client, row, &one).await.expect(row.success);
+            world.freeze(&one).await;
+            let answer = world.call(&client, row, &one).await.expect(row.success);
+            for (pointer, said) in row.frozen_says {
+                let found = answer.body.pointer(pointer).map(ToString::to_string);
+                assert_eq!(found.as_deref(), Some(*said), "{pointer} of {}", answer.text);
+            }
+        }
+        eprintln!("a_reading_post_knows_no_key: {} operations", reading_posts().count());
+    }
+
     async fn a_refused_post_leaves_its_key_free(world: World) {
         for row in posts() {
-            let subject = world.subject(row.start).await;
+            let subject = world.subject_of(row).await;
             let client = world.service.admin.with("idempotency-key", &format!("again-{}", row.id));
             let url = subject.url_with(row, "surprise=1");
             let body = ("application/json", subject.body(row).to_string().into_bytes());
@@ -92,12 +156,12 @@ on_both_stores! {
                 ("W/{version}", false),
                 ("\"\"", false),
             ] {
-                let subject = world.subject(row.start).await;
+                let subject = world.subject_of(row).await;
                 let admin = &world.service.admin;
                 let read = admin.get(&format!("/v1/tenants/{}", subject.id)).await.expect(200);
                 let version = read.header("etag");
                 assert_eq!(version, format!("\"{}\"", read.body["version"]), "{}", row.id);
-                let before = world.event_ids().await;
+                let mark = world.mark().await;
                 let client = admin.with("if-match", &sent.replace("{version}", version));
                 let answer = world.call(&client, row, &subject).await;
                 if fits {
@@ -106,12 +170,12 @@ on_both_stores! {
                     assert_eq!(answer.status, 412, "{} {sent}: {}", row.id, answer.text);
                     let answer = answer.problem(412, "version_mismatch");
                     assert_eq!(answer.body["current_version"], read.body["version"], "{}", row.id);
-                    assert_eq!(world.event_ids().await, before, "{} left an event", row.id);
+                    world.nothing_since(&mark, row.id).await;
                     let now = admin.get(&format!("/v1/tenants/{}", subject.id)).await.expect(200);
                     assert_eq!(now.body, read.body, "{} changed something", row.id);
                 }
             }
-            let subject = world.subject(row.start).await;
+            let subject = world.subject_of(row).await;
             for malformed in ["1", "\"1", "1, *x", "\u{22}a\u{22} \u{22}b"] {
                 let answer = world.call(&world.service.admin.with("if-match", malformed), row, &subject).await;
                 assert_eq!(answer.status, 422, "{} {malformed}: {}", row.id, answer.text);

@@ -1,90 +1,40 @@
-//! What a derived test starts from: a service that trusts an issuer, tenants to call operations on, and every kind of
-//! caller.
+//! What a derived test starts from: a service that trusts an issuer, and a look at what calls leave.
 //!
-//! Invariant: [`Who::holds`] is the contract's table "Who may call", written down here by hand and not taken from the code.
+//! What is called on is made in `subject.rs`, who calls in `who.rs`. Invariant: every request of a derived test is counted,
+//! and a test that tried nothing fails.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::{AuditEvent, EventId};
 use reqwest::Method;
-use serde_json::{Value, json};
 use store::{AuditFilter, Page, Scope};
+use tokio::sync::OnceCell;
 
-use super::table::{Operation, Start};
-use crate::support::client::DEV_TOKEN;
-use crate::support::issuer::{Claims, TestIssuer};
+pub(crate) use super::subject::Subject;
+use super::table::{Clash, Operation};
+use super::who::Caller;
+pub(crate) use super::who::Who;
+use crate::support::client::document;
+use crate::support::issuer::TestIssuer;
 use crate::support::{Answer, Client, Options, Service, StoreKind};
 
 /// A service, its issuer, and what was done so far.
 pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) issuer: TestIssuer,
-    subjects: AtomicUsize,
+    pub(super) subjects: AtomicUsize,
+    pub(super) platform_key: OnceCell<Caller>,
+    pub(super) service_key: OnceCell<Caller>,
     requests: AtomicUsize,
 }
 
-/// A tenant to call operations on, and a second name that is free.
+/// The newest events at some moment, by which later ones are known.
 #[derive(Debug, Clone)]
-pub(crate) struct Subject {
-    pub(crate) id: String,
-    pub(crate) slug: String,
-    pub(crate) host: String,
-    pub(crate) new: String,
-    pub(crate) other_slug: String,
-    pub(crate) other_host: String,
-}
+pub(crate) struct Mark(BTreeSet<EventId>);
 
-/// Every kind of caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Who {
-    DevToken,
-    PlatformAdmin,
-    /// A service account with `registry:internal`.
-    Service,
-    /// `IT_ADMIN` as realm role.
-    TenantAdmin,
-    /// `IT_ADMIN` as group of the organization.
-    TenantAdminByGroup,
-    Member,
-    /// A tenant, and no role.
-    Roleless,
-    /// Roles that need a tenant, and none is named.
-    TenantAdminOfNone,
-    MemberOfNone,
-    /// Scopes that only an API key has a use for.
-    KeyScopes,
-}
-
-impl Who {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::DevToken,
-        Self::PlatformAdmin,
-        Self::Service,
-        Self::TenantAdmin,
-        Self::TenantAdminByGroup,
-        Self::Member,
-        Self::Roleless,
-        Self::TenantAdminOfNone,
-        Self::MemberOfNone,
-        Self::KeyScopes,
-    ];
-    /// Those that belong to one tenant and have a part in it.
-    pub(crate) const TENANTS_OWN: [Self; 3] = [Self::TenantAdmin, Self::TenantAdminByGroup, Self::Member];
-
-    /// The contract's table. `may` is what the document says in `x-may-call`.
-    pub(crate) fn holds(self, may: &str) -> bool {
-        let everything = matches!(self, Self::DevToken | Self::PlatformAdmin);
-        let tenant_admin = matches!(self, Self::TenantAdmin | Self::TenantAdminByGroup);
-        match may {
-            "public" => true,
-            "platform_admin" => everything,
-            "tenant:read" => everything || tenant_admin || matches!(self, Self::Service | Self::Member),
-            "hosts:write" => everything || tenant_admin,
-            other => panic!("say here who holds {other}"),
-        }
-    }
-}
+/// How many events are looked at; no test leaves as many between two looks.
+const NEWEST: usize = 100;
 
 impl World {
     pub(crate) async fn start(kind: StoreKind) -> Self {
@@ -95,61 +45,35 @@ impl World {
         let issuer = TestIssuer::start().await;
         let options = options.set("KEYCLOAK_ISSUER", issuer.url());
         let service = Service::start_with(kind, options).await;
-        Self { service, issuer, subjects: AtomicUsize::new(0), requests: AtomicUsize::new(0) }
-    }
-
-    /// A new tenant in this state, with one host.
-    pub(crate) async fn subject(&self, start: Start) -> Subject {
-        let n = self.subjects.fetch_add(1, Ordering::Relaxed);
-        let (slug, other) = (format!("subject-{n}"), format!("other-{n}"));
-        let make = async |slug: &str| {
-            let hosts = [format!("https://{slug}.example.com")];
-            let body = json!({ "slug": slug, "name": format!("Tenant {slug}"), "trial_days": 1, "hosts": hosts });
-            self.service.admin.post("/v1/tenants", body).await.expect(201).body
-        };
-        let made = make(&slug).await;
-        make(&other).await;
-        let id = made["id"].as_str().unwrap().to_owned();
-        match start {
-            Start::Trial => {}
-            Start::Active => self.drive(&id, "activate").await,
-            Start::Frozen => self.drive(&id, "cancel").await,
+        Self {
+            service,
+            issuer,
+            subjects: AtomicUsize::new(0),
+            platform_key: OnceCell::new(),
+            service_key: OnceCell::new(),
+            requests: AtomicUsize::new(0),
         }
-        let host = format!("{slug}.example.com");
-        let other_host = format!("{other}.example.com");
-        Subject { id, slug, host, new: format!("new-{n}"), other_slug: other, other_host }
-    }
-
-    async fn drive(&self, id: &str, call: &str) {
-        self.service.admin.post_empty(&format!("/v1/tenants/{id}/{call}")).await.expect(200);
-    }
-
-    /// A client of this caller, whose tenant (where it has one) is the one with the slug.
-    pub(crate) fn client(&self, who: Who, slug: &str) -> Client {
-        let claims = |subject: &str| self.issuer.claims(subject);
-        let claims: Claims = match who {
-            Who::DevToken => return self.service.admin.bearer(DEV_TOKEN),
-            Who::PlatformAdmin => claims("root").role("PLATFORM_ADMIN"),
-            Who::Service => claims("billing").scope("profile registry:internal"),
-            Who::TenantAdmin => claims("ada").role("IT_ADMIN").tenant(slug),
-            Who::TenantAdminByGroup => {
-                let mut organization = json!({});
-                organization[slug] = json!({ "groups": ["/IT_ADMIN"] });
-                claims("alan").with("organization", organization)
-            }
-            Who::Member => claims("max").role("MEMBER").tenant(slug),
-            Who::Roleless => claims("nora").role("offline_access").tenant(slug),
-            Who::TenantAdminOfNone => claims("ada").role("IT_ADMIN"),
-            Who::MemberOfNone => claims("max").role("MEMBER"),
-            Who::KeyScopes => claims("kim").scope("tenant:read hosts:write").tenant(slug),
-        };
-        self.service.admin.bearer(&self.issuer.token(claims))
     }
 
     /// A good call, as the table has it.
     pub(crate) async fn call(&self, client: &Client, operation: &Operation, subject: &Subject) -> Answer {
-        let body = operation.body.map(|body| ("application/json", subject.fill(body).into_bytes()));
-        self.send(client, &operation.method(), &subject.url(operation), body).await
+        self.call_with(client, operation, subject, operation.body).await
+    }
+
+    /// A call that meets this.
+    pub(crate) async fn call_into(
+        &self,
+        client: &Client,
+        operation: &Operation,
+        subject: &Subject,
+        clash: &Clash,
+    ) -> Answer {
+        self.call_with(client, operation, subject, clash.body.or(operation.body)).await
+    }
+
+    async fn call_with(&self, client: &Client, row: &Operation, subject: &Subject, body: Option<&str>) -> Answer {
+        let body = body.map(|body| ("application/json", subject.fill(body).into_bytes()));
+        self.send(client, &row.method(), &subject.url(row), body).await
     }
 
     /// A request that is counted.
@@ -165,14 +89,30 @@ impl World {
         client.send_bytes(method.clone(), url, media, bytes).await
     }
 
-    /// Every audit event, newest first.
-    pub(crate) async fn events(&self) -> Vec<AuditEvent> {
+    /// The newest audit events, newest first.
+    async fn newest(&self) -> Vec<AuditEvent> {
         let mut tx = self.service.store.read(Scope::Platform).await.unwrap();
-        tx.list_audit_events(&AuditFilter::default(), Page { after: None, limit: 100_000 }).await.unwrap()
+        tx.list_audit_events(&AuditFilter::default(), Page { after: None, limit: NEWEST }).await.unwrap()
     }
 
-    pub(crate) async fn event_ids(&self) -> BTreeSet<EventId> {
-        self.events().await.into_iter().map(|event| event.id).collect()
+    /// What is there now.
+    pub(crate) async fn mark(&self) -> Mark {
+        Mark(self.newest().await.into_iter().map(|event| event.id).collect())
+    }
+
+    /// The events that came since, oldest first.
+    pub(crate) async fn since(&self, mark: &Mark) -> Vec<AuditEvent> {
+        let mut events = self.newest().await;
+        events.retain(|event| !mark.0.contains(&event.id));
+        events.reverse();
+        assert!(events.len() < NEWEST, "more events than are looked at");
+        events
+    }
+
+    /// Asserts that no event came since.
+    pub(crate) async fn nothing_since(&self, mark: &Mark, what: &str) {
+        let actions: Vec<_> = self.since(mark).await.into_iter().map(|event| event.action).collect();
+        assert!(actions.is_empty(), "{what} left {actions:?}");
     }
 
     /// Says how much was tried.
@@ -183,49 +123,9 @@ impl World {
     }
 }
 
-impl Subject {
-    /// Fills `{id}`, `{slug}`, `{host}`, and `{new}`, a name that nobody has; `{other_slug}` and `{other_host}` are another
-    /// tenant's.
-    pub(crate) fn fill(&self, template: &str) -> String {
-        let values = [
-            ("{id}", &self.id),
-            ("{slug}", &self.slug),
-            ("{host}", &self.host),
-            ("{new}", &self.new),
-            ("{other_slug}", &self.other_slug),
-            ("{other_host}", &self.other_host),
-        ];
-        values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value))
-    }
-
-    /// Path and query of a good call.
-    pub(crate) fn url(&self, operation: &Operation) -> String {
-        self.url_with(operation, "")
-    }
-
-    /// The same with a further parameter.
-    pub(crate) fn url_with(&self, operation: &Operation, parameter: &str) -> String {
-        let parts = [self.fill(operation.query), parameter.to_owned()];
-        let query: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        let path = self.fill(operation.path);
-        assert!(!path.contains('{'), "{}: nobody fills {path}", operation.id);
-        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
-    }
-
-    /// The body of a good call as JSON.
-    pub(crate) fn body(&self, operation: &Operation) -> Value {
-        serde_json::from_str(&self.fill(operation.body.unwrap_or("{}"))).unwrap()
-    }
-
-    /// The same names for a tenant that nobody made.
-    pub(crate) fn absent(&self) -> Self {
-        Self {
-            id: "0199d0c0-0000-7000-8000-00000000dead".to_owned(),
-            slug: format!("absent-{}", self.slug),
-            host: format!("absent-{}", self.host),
-            ..self.clone()
-        }
-    }
+/// Whether the document has the operation yet.
+pub(crate) fn is_there(row: &Operation) -> bool {
+    document()["paths"][row.path][row.verb.to_lowercase()]["operationId"] == row.id
 }
 
 /// Writes each test once and runs it on both stores, with an issuer.

@@ -14,6 +14,7 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod catalog;
 pub mod deletion;
 pub mod feed;
 pub mod hosts;
@@ -172,6 +173,24 @@ macro_rules! contract_suite {
                 what_changes_no_tenant_is_not_in_the_feed
                 the_head_is_the_last_change
                 many_writers_leave_a_feed_with_every_change_once
+            }
+            catalog {
+                an_entitlement_comes_back_with_every_field
+                an_entitlement_is_written_over_and_stays_one_row
+                an_entitlement_needs_its_product_and_its_tenant
+                entitlements_are_listed_newest_first_with_their_tenants_standing
+                a_product_comes_back_is_written_over_and_goes
+                products_are_listed_newest_first_and_only_those_asked_for
+                a_product_that_a_tenant_had_stays
+                a_product_is_not_removed_while_it_is_being_granted
+                a_product_is_not_granted_while_it_is_being_removed
+                a_trial_is_used_once_for_each_tenant_and_product
+                a_request_comes_back_and_is_decided_once
+                one_request_of_a_tenant_for_a_product_is_open
+                requests_are_listed_newest_first_and_filtered
+                every_write_of_an_entitlement_is_in_the_feed
+                what_a_tenant_has_goes_with_it
+                a_tenant_sees_only_what_is_its_own_and_the_catalog
             }
             idempotency {
                 a_key_is_reserved_once_at_a_time

@@ -9,7 +9,8 @@ use crate::error::StoreError;
 use crate::port::{AuditFilter, ReadTx, Scope, TenantFilter};
 use crate::testing::Backend;
 use crate::testing::fixtures::{
-    audit, claim, create, event, feed_after, first, later, next_uuid, now, route, stored, tenant_at,
+    audit, catalog_request, claim, create, entitlement, event, feed_after, first, later, next_uuid, now, offer,
+    product, route, stored, tenant_at,
 };
 
 async fn two(backend: &dyn Backend) -> (Tenant, Tenant) {
@@ -71,6 +72,7 @@ pub async fn a_tenant_that_is_not_there_sees_nothing(backend: &dyn Backend) {
 pub async fn a_tenant_changes_nothing(backend: &dyn Backend) {
     let (mine, other) = two(backend).await;
     let store = backend.store();
+    offer(&store, &["crm"]).await.unwrap();
     let before = feed_after(&store, Default::default()).await.unwrap();
     for tenant in [&mine, &other] {
         macro_rules! refused {
@@ -84,6 +86,7 @@ pub async fn a_tenant_changes_nothing(backend: &dyn Backend) {
         }
         let changed = Tenant { version: 2, name: "changed".to_owned(), ..tenant.clone() };
         let key = claim("key");
+        let request = catalog_request(tenant, "crm");
         refused! {
             insert_tenant(&tenant_at("third", &[]), Nesting::Allowed)
             update_tenant(&changed)
@@ -93,6 +96,16 @@ pub async fn a_tenant_changes_nothing(backend: &dyn Backend) {
             lock_tenant(tenant.id)
             lock_ended_trials(later(1), 9)
             detach_audit_events(9, now())
+            put_entitlement(&entitlement(tenant, "crm"))
+            use_trial(tenant.id, "crm", now())
+            hold_product("crm")
+            lock_product("crm")
+            insert_product(&product("cms"))
+            update_product(&product("crm"))
+            delete_product("crm")
+            insert_catalog_request(&request)
+            lock_catalog_request(request.id)
+            decide_catalog_request(&request)
             reserve(&key, now())
             complete(&key, "{}")
             release(&key)
