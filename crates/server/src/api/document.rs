@@ -30,6 +30,7 @@ pub(super) fn begin() -> OpenApi {
         },
         tags: vec![
             Tag { name: "tenants".to_owned(), description: Some("Who the tenants are.".to_owned()), ..Tag::default() },
+            Tag { name: "audit".to_owned(), description: Some("What happened.".to_owned()), ..Tag::default() },
             Tag {
                 name: "operations".to_owned(),
                 description: Some("For operators and their tools.".to_owned()),

@@ -32,7 +32,8 @@ use crate::app::tenants::Precondition;
 pub const BODY_MAX: usize = 1 << 20;
 /// How much of a body that is too large is read before the connection is given up, in bytes.
 const DRAIN_MAX: usize = 16 << 20;
-const JSON: &str = "application/json";
+/// The media type of JSON.
+pub(super) const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A JSON body, checked and read. Where `T` needs no member, an empty body is `{}`.
@@ -63,7 +64,7 @@ impl<T: JsonSchema + DeserializeOwned + 'static> FromRequest<ApiState> for Body<
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
-        let (headers, bytes) = collect(request).await?;
+        let (headers, bytes) = collect(request, BODY_MAX).await?;
         let value = parse(state, &headers, &bytes, &[JSON])?;
         Ok(Self { value, bytes })
     }
@@ -73,7 +74,7 @@ impl<T: JsonSchema + DeserializeOwned + 'static> FromRequest<ApiState> for Patch
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
-        let (headers, bytes) = collect(request).await?;
+        let (headers, bytes) = collect(request, BODY_MAX).await?;
         parse(state, &headers, &bytes, &[JSON, MERGE_PATCH]).map(Self)
     }
 }
@@ -82,7 +83,7 @@ impl<T: JsonSchema + DeserializeOwned + 'static> FromRequest<ApiState> for Quick
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
-        let (headers, bytes) = collect(request).await?;
+        let (headers, bytes) = collect(request, BODY_MAX).await?;
         // serde would take the members of an object from an array too, in their order.
         if bytes.first() == Some(&b'{') {
             check_media_type(&headers, &[JSON])?;
@@ -94,30 +95,32 @@ impl<T: JsonSchema + DeserializeOwned + 'static> FromRequest<ApiState> for Quick
     }
 }
 
-async fn collect(request: Request) -> Result<(HeaderMap, Bytes), ApiError> {
+/// Reads a body of at most `max` bytes.
+pub(super) async fn collect(request: Request, max: usize) -> Result<(HeaderMap, Bytes), ApiError> {
     let too_large = || {
-        let detail = format!("a body may have at most {BODY_MAX} bytes");
+        let detail = format!("a body may have at most {max} bytes");
         ApiError::from(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
     };
     let (parts, mut body) = request.into_parts();
     let announced = body.size_hint().lower();
-    let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(BODY_MAX).min(BODY_MAX));
+    let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(max).min(max));
     let mut received = 0;
     // What is too much is read and thrown away up to a point: a client that is still sending when the connection closes
     // would never see the answer.
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| malformed("the body broke off"))?.into_data() else { continue };
         received += data.len();
-        if received <= BODY_MAX {
+        if received <= max {
             bytes.extend_from_slice(&data);
         } else if received > DRAIN_MAX {
             break;
         }
     }
-    if received > BODY_MAX { Err(too_large()) } else { Ok((parts.headers, bytes.freeze())) }
+    if received > max { Err(too_large()) } else { Ok((parts.headers, bytes.freeze())) }
 }
 
-fn malformed(detail: impl Into<String>) -> ApiError {
+/// A 400.
+pub(super) fn malformed(detail: impl Into<String>) -> ApiError {
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail).into()
 }
 
@@ -146,7 +149,8 @@ fn json_of(headers: &HeaderMap, bytes: &[u8], accepted: &[&str]) -> Result<Value
     json::parse(bytes).map_err(|error| malformed(format!("the body is not JSON: {error}")))
 }
 
-fn check_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), ApiError> {
+/// A 415, unless the body says that it is one of `accepted`.
+pub(super) fn check_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), ApiError> {
     let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = sent.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();

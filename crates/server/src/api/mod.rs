@@ -4,6 +4,7 @@
 //! signature. Invariant: registering a route documents it, in one act.
 
 pub mod api_keys;
+pub mod audit;
 pub mod auth;
 pub mod catalog;
 mod document;
@@ -42,6 +43,7 @@ fn routes() -> ApiRouter<ApiState> {
         .merge(tenants::routes())
         .merge(entitlements::routes())
         .merge(catalog::routes())
+        .merge(audit::routes())
         .api_route("/healthz", get_with(operations::healthz, operations::healthz_docs))
         .api_route("/readyz", get_with(operations::readyz, operations::readyz_docs))
         .api_route("/health", get_with(operations::health, operations::health_docs))

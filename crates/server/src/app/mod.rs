@@ -5,6 +5,7 @@
 //! is committed, and this process's read model knows.
 
 pub mod api_keys;
+pub mod audit;
 pub mod catalog;
 mod ctx;
 pub mod directory;

@@ -4,6 +4,7 @@
 //! at once, is running it once; a job holds no lock between its batches, so that stopping hands everything back.
 
 mod audit_detach;
+mod audit_partitions;
 mod idempotency_purge;
 pub(crate) mod key_last_use;
 mod trial_expiry;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Arc<dyn Job>> {
     vec![
         Arc::new(trial_expiry::TrialExpiry),
         Arc::new(audit_detach::AuditDetach),
+        Arc::new(audit_partitions::AuditPartitions),
         Arc::new(idempotency_purge::IdempotencyPurge),
         Arc::new(key_last_use::KeyLastUse),
     ]

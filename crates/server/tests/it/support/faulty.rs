@@ -204,6 +204,10 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
     ) -> Result<Vec<AuditEvent>> {
         self.inner.list_audit_events(filter, page).await
     }
+
+    async fn is_former_tenant(&mut self, id: TenantId) -> Result<bool> {
+        self.inner.is_former_tenant(id).await
+    }
 }
 
 #[async_trait]
@@ -335,6 +339,14 @@ impl Catalog for FaultyTx<dyn Tx> {
 impl AuditLog for FaultyTx<dyn Tx> {
     async fn detach_audit_events(&mut self, batch: usize, now: Timestamp) -> Result<u64> {
         self.inner.detach_audit_events(batch, now).await
+    }
+
+    async fn publish_audit_events(&mut self, events: &[AuditEvent]) -> Result<Vec<EventId>> {
+        self.inner.publish_audit_events(events).await
+    }
+
+    async fn ensure_audit_partitions(&mut self, now: Timestamp) -> Result<()> {
+        self.inner.ensure_audit_partitions(now).await
     }
 }
 
