@@ -10,7 +10,9 @@
 )]
 mod auth;
 mod bad_input;
+mod catalog;
 mod directory;
+mod entitlements;
 mod idempotency;
 mod manners;
 mod operations;
