@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::{
-    AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement, EntitlementId, EventId,
-    HostRoute, Nesting, Product, ProductKey, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement, EntitlementId,
+    EventId, HostRoute, KeyHash, Nesting, Product, ProductKey, Tenant, TenantId, Timestamp,
 };
 use store::{
-    AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter, EntitlementRow,
-    Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, Result, SchemaState, Scope, Store,
-    StoreError, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, Result, SchemaState,
+    Scope, Store, StoreError, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use tokio::sync::watch;
 
@@ -197,6 +197,18 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
         self.inner.list_routes(after, limit).await
     }
 
+    async fn get_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        self.inner.get_api_key(id).await
+    }
+
+    async fn get_api_key_by_hash(&mut self, hash: &KeyHash) -> Result<Option<ApiKey>> {
+        self.inner.get_api_key_by_hash(hash).await
+    }
+
+    async fn list_api_keys(&mut self, tenant: Option<TenantId>, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>> {
+        self.inner.list_api_keys(tenant, page).await
+    }
+
     async fn list_audit_events(
         &mut self,
         filter: &AuditFilter,
@@ -332,6 +344,25 @@ impl Catalog for FaultyTx<dyn Tx> {
 
     async fn decide_catalog_request(&mut self, request: &CatalogRequest) -> Result<()> {
         self.inner.decide_catalog_request(request).await
+    }
+}
+
+#[async_trait]
+impl ApiKeys for FaultyTx<dyn Tx> {
+    async fn lock_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        self.inner.lock_api_key(id).await
+    }
+
+    async fn insert_api_key(&mut self, key: &ApiKey) -> Result<()> {
+        self.inner.insert_api_key(key).await
+    }
+
+    async fn update_api_key(&mut self, key: &ApiKey) -> Result<()> {
+        self.inner.update_api_key(key).await
+    }
+
+    async fn note_api_key_use(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<u64> {
+        self.inner.note_api_key_use(used).await
     }
 }
 
