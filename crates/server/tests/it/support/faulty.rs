@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use domain::{AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, Nesting, Tenant, TenantId, Timestamp};
+use domain::{
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement, EntitlementId,
+    EventId, HostRoute, KeyHash, Nesting, Product, ProductKey, Tenant, TenantId, Timestamp,
+};
 use store::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, Result, SchemaState,
+    ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, Result, SchemaState,
     Scope, Store, StoreError, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use tokio::sync::watch;
@@ -193,6 +197,18 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
         self.inner.list_routes(after, limit).await
     }
 
+    async fn get_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        self.inner.get_api_key(id).await
+    }
+
+    async fn get_api_key_by_hash(&mut self, hash: &KeyHash) -> Result<Option<ApiKey>> {
+        self.inner.get_api_key_by_hash(hash).await
+    }
+
+    async fn list_api_keys(&mut self, tenant: Option<TenantId>, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>> {
+        self.inner.list_api_keys(tenant, page).await
+    }
+
     async fn list_audit_events(
         &mut self,
         filter: &AuditFilter,
@@ -239,6 +255,114 @@ impl Tenants for FaultyTx<dyn Tx> {
             return Ok(Vec::new());
         }
         self.inner.lock_ended_trials(now, limit).await
+    }
+}
+
+#[async_trait]
+impl<T: ReadTx + ?Sized> CatalogReads for FaultyTx<T> {
+    async fn entitlements_of(&mut self, tenant: TenantId) -> Result<Vec<Entitlement>> {
+        self.inner.entitlements_of(tenant).await
+    }
+
+    async fn get_entitlement(&mut self, id: EntitlementId) -> Result<Option<Entitlement>> {
+        self.inner.get_entitlement(id).await
+    }
+
+    async fn get_entitlement_to(&mut self, tenant: TenantId, product: &str) -> Result<Option<Entitlement>> {
+        self.inner.get_entitlement_to(tenant, product).await
+    }
+
+    async fn list_entitlements(
+        &mut self,
+        filter: &EntitlementFilter,
+        page: Page<EntitlementId>,
+    ) -> Result<Vec<EntitlementRow>> {
+        self.inner.list_entitlements(filter, page).await
+    }
+
+    async fn get_product(&mut self, key: &str) -> Result<Option<Product>> {
+        self.inner.get_product(key).await
+    }
+
+    async fn list_products(&mut self, all: bool, page: Page<(Timestamp, ProductKey)>) -> Result<Vec<Product>> {
+        self.inner.list_products(all, page).await
+    }
+
+    async fn get_catalog_request(&mut self, id: CatalogRequestId) -> Result<Option<CatalogRequest>> {
+        self.inner.get_catalog_request(id).await
+    }
+
+    async fn list_catalog_requests(
+        &mut self,
+        filter: &RequestFilter,
+        page: Page<CatalogRequestId>,
+    ) -> Result<Vec<CatalogRequest>> {
+        self.inner.list_catalog_requests(filter, page).await
+    }
+}
+
+#[async_trait]
+impl Entitlements for FaultyTx<dyn Tx> {
+    async fn put_entitlement(&mut self, entitlement: &Entitlement) -> Result<()> {
+        self.inner.put_entitlement(entitlement).await
+    }
+
+    async fn use_trial(&mut self, tenant: TenantId, product: &str, at: Timestamp) -> Result<bool> {
+        self.inner.use_trial(tenant, product, at).await
+    }
+}
+
+#[async_trait]
+impl Catalog for FaultyTx<dyn Tx> {
+    async fn hold_product(&mut self, key: &str) -> Result<Option<Product>> {
+        self.inner.hold_product(key).await
+    }
+
+    async fn lock_product(&mut self, key: &str) -> Result<Option<Product>> {
+        self.inner.lock_product(key).await
+    }
+
+    async fn insert_product(&mut self, product: &Product) -> Result<bool> {
+        self.inner.insert_product(product).await
+    }
+
+    async fn update_product(&mut self, product: &Product) -> Result<()> {
+        self.inner.update_product(product).await
+    }
+
+    async fn delete_product(&mut self, key: &str) -> Result<Removal> {
+        self.inner.delete_product(key).await
+    }
+
+    async fn insert_catalog_request(&mut self, request: &CatalogRequest) -> Result<bool> {
+        self.inner.insert_catalog_request(request).await
+    }
+
+    async fn lock_catalog_request(&mut self, id: CatalogRequestId) -> Result<Option<CatalogRequest>> {
+        self.inner.lock_catalog_request(id).await
+    }
+
+    async fn decide_catalog_request(&mut self, request: &CatalogRequest) -> Result<()> {
+        self.inner.decide_catalog_request(request).await
+    }
+}
+
+#[async_trait]
+impl ApiKeys for FaultyTx<dyn Tx> {
+    async fn lock_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        self.inner.lock_api_key(id).await
+    }
+
+    async fn insert_api_key(&mut self, key: &ApiKey) -> Result<()> {
+        self.inner.insert_api_key(key).await
+    }
+
+    async fn update_api_key(&mut self, key: &ApiKey) -> Result<()> {
+        self.inner.update_api_key(key).await
+    }
+
+    async fn note_api_key_use(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<u64> {
+        self.inner.note_api_key_use(used).await
     }
 }
 
