@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use domain::{AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, Nesting, Tenant, TenantId, Timestamp};
+use domain::{
+    ApiKey, ApiKeyId, AuditBatch, AuditEvent, ChangeSeq, EventId, HostRoute, KeyHash, Nesting, Tenant, TenantId,
+    Timestamp,
+};
 use store::{
-    AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, Result, SchemaState,
-    Scope, Store, StoreError, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    ApiKeys, AuditFilter, AuditLog, ChangePage, Claim, Claimed, Idempotency, Installation, Page, ReadTx, Result,
+    SchemaState, Scope, Store, StoreError, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use tokio::sync::watch;
 
@@ -193,6 +196,18 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
         self.inner.list_routes(after, limit).await
     }
 
+    async fn get_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        self.inner.get_api_key(id).await
+    }
+
+    async fn get_api_key_by_hash(&mut self, hash: &KeyHash) -> Result<Option<ApiKey>> {
+        self.inner.get_api_key_by_hash(hash).await
+    }
+
+    async fn list_api_keys(&mut self, tenant: Option<TenantId>, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>> {
+        self.inner.list_api_keys(tenant, page).await
+    }
+
     async fn list_audit_events(
         &mut self,
         filter: &AuditFilter,
@@ -235,6 +250,25 @@ impl Tenants for FaultyTx<dyn Tx> {
             return Ok(Vec::new());
         }
         self.inner.lock_ended_trials(now, limit).await
+    }
+}
+
+#[async_trait]
+impl ApiKeys for FaultyTx<dyn Tx> {
+    async fn lock_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        self.inner.lock_api_key(id).await
+    }
+
+    async fn insert_api_key(&mut self, key: &ApiKey) -> Result<()> {
+        self.inner.insert_api_key(key).await
+    }
+
+    async fn update_api_key(&mut self, key: &ApiKey) -> Result<()> {
+        self.inner.update_api_key(key).await
+    }
+
+    async fn note_api_key_use(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<u64> {
+        self.inner.note_api_key_use(used).await
     }
 }
 
