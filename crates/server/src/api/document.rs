@@ -29,6 +29,11 @@ pub(super) fn begin() -> OpenApi {
             ..Info::default()
         },
         tags: vec![
+            Tag {
+                name: "api keys".to_owned(),
+                description: Some("Keys of tenants and of the platform.".to_owned()),
+                ..Tag::default()
+            },
             Tag { name: "tenants".to_owned(), description: Some("Who the tenants are.".to_owned()), ..Tag::default() },
             Tag { name: "audit".to_owned(), description: Some("What happened.".to_owned()), ..Tag::default() },
             Tag {

@@ -288,15 +288,15 @@ impl App {
 
     /// Begins a write to a key that was found: locks its tenant, judges freeze, and locks the key.
     async fn write_key(&self, ctx: &Ctx, found: &ApiKey, frozen: Frozen) -> Result<KeyWrite> {
-        let (mut tx, tenant, events, now, expired) = match (found.tenant_id, frozen) {
-            (Some(id), frozen) => {
+        let (mut tx, tenant, events, now, expired) = match found.tenant_id {
+            Some(id) => {
                 let Write { tx, tenant, events, now, expired } = match frozen {
                     Frozen::Refused => self.write_to(ctx, id, Resource::ApiKey).await?,
                     Frozen::Allowed => self.write_even_frozen(ctx, id, Resource::ApiKey).await?,
                 };
                 (tx, Some(tenant), events, now, expired)
             }
-            (None, _) => (self.store.begin(Scope::Platform).await?, None, Vec::new(), ctx.now(), false),
+            None => (self.store.begin(Scope::Platform).await?, None, Vec::new(), ctx.now(), false),
         };
         let key = tx.lock_api_key(found.id).await?.ok_or(Error::NotFound(Resource::ApiKey))?;
         Ok(KeyWrite { tx, tenant, events, now, expired, key })

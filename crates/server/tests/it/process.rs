@@ -6,6 +6,7 @@
 mod command_line;
 mod graceful_stop;
 mod image;
+mod keys;
 mod kill;
 mod logs;
 mod postgres_login;

@@ -30,7 +30,7 @@ async fn help_documents_every_setting_and_every_subcommand() {
         let begin: Vec<&str> = setting.summary.split(' ').take(3).collect();
         assert!(help.contains(&begin.join(" ")), "{}", setting.summary);
     }
-    for subcommand in ["serve", "migrate", "config", "openapi", "healthcheck"] {
+    for subcommand in ["serve", "migrate", "keys", "config", "openapi", "healthcheck"] {
         let line = help.lines().any(|line| line.trim_start().starts_with(&format!("{subcommand} ")));
         assert!(line, "{subcommand}");
         run(&[subcommand, "--help"]).await.succeeded();
@@ -38,6 +38,10 @@ async fn help_documents_every_setting_and_every_subcommand() {
     let migrate = run(&["migrate", "--help"]).await.succeeded().stdout;
     for subcommand in ["up", "down", "down-all", "version", "create"] {
         assert!(migrate.lines().any(|line| line.trim_start().starts_with(&format!("{subcommand} "))), "{subcommand}");
+    }
+    let keys = run(&["keys", "create", "--help"]).await.succeeded().stdout;
+    for flag in ["--name", "--tenant", "--scope", "--expires-at"] {
+        assert!(keys.contains(flag), "{flag}");
     }
     assert!(run(&["--version"]).await.succeeded().stdout.contains(env!("CARGO_PKG_VERSION")));
 }
