@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::entitlements::{from_now, offer, put};
 use crate::support::server::both_stores;
 use crate::support::setup::{each_store, events, id_of, path_of, tenant_admin, traces, with_issuer};
-use crate::support::{Answer, Client, Service};
+use crate::support::{Answer, Client};
 
 async fn ask(client: &Client, tenant: &Value, product: &str) -> Answer {
     client.post("/v1/catalog/request", json!({ "tenant_id": tenant["id"], "product": product })).await
