@@ -37,6 +37,16 @@ pub(super) fn begin() -> OpenApi {
             Tag { name: "tenants".to_owned(), description: Some("Who the tenants are.".to_owned()), ..Tag::default() },
             Tag { name: "audit".to_owned(), description: Some("What happened.".to_owned()), ..Tag::default() },
             Tag {
+                name: "entitlements".to_owned(),
+                description: Some("What tenants have, and what that allows.".to_owned()),
+                ..Tag::default()
+            },
+            Tag {
+                name: "catalog".to_owned(),
+                description: Some("What tenants can have, and what they asked for.".to_owned()),
+                ..Tag::default()
+            },
+            Tag {
                 name: "operations".to_owned(),
                 description: Some("For operators and their tools.".to_owned()),
                 ..Tag::default()

@@ -5,9 +5,9 @@
 use serde_json::{Value, json};
 
 use super::{from_now, offer, put};
+use crate::support::Client;
 use crate::support::server::both_stores;
 use crate::support::setup::{each_store, path_of, tenant_admin, traces, with_issuer};
-use crate::support::Client;
 
 async fn decide(client: &Client, tenant: &Value, product: &str, more: Value) -> Value {
     let mut body = json!({ "tenant_id": tenant["id"], "product": product });

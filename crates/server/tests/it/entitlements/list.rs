@@ -5,9 +5,9 @@
 use serde_json::{Value, json};
 
 use super::{offer, put};
+use crate::support::Client;
 use crate::support::server::both_stores;
 use crate::support::setup::{each_store, id_of, path_of, tenant_admin, with_issuer};
-use crate::support::Client;
 
 async fn products(client: &Client, query: &str) -> Vec<(String, bool)> {
     let page = client.get(&format!("/v1/entitlements?{query}")).await.expect(200).body;
