@@ -106,7 +106,7 @@ both_stores! {
             (json!({ "key": "x", "scope": "a*" }), "scope", "invalid_format"),
             (json!({ "key": "x", "scope": "a\0" }), "scope", "invalid_format"),
             (json!({ "key": "x", "scopes": ["a"] }), "scopes", "unknown_field"),
-            (json!(["x"]), "", "wrong_type"),
+            (json!(["x", null]), "", "wrong_type"),
             (json!("x"), "", "wrong_type"),
         ] {
             service.admin.post(PATH, body).await.invalid(&[(field, code)]);
