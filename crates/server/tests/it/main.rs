@@ -8,6 +8,7 @@
     clippy::print_stderr,
     reason = "in a test a failure is the answer"
 )]
+mod audit;
 mod auth;
 mod bad_input;
 mod catalog;
