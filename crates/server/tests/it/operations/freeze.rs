@@ -34,7 +34,7 @@ async fn prepare(world: &World, start: Start) -> Vec<Call> {
     let mut calls = Vec::new();
     for row in operations() {
         let shared = world.subject_with(start, row.has).await;
-        for who in Who::all() {
+        for who in Who::ALL {
             let alone = row.writes() && who.holds(row.may);
             let subject = if alone { world.subject_with(start, row.has).await } else { shared.clone() };
             let caller = world.caller(who, &subject).await;

@@ -219,7 +219,7 @@ on_both_stores! {
                     items.iter().map(|item| item.pointer(list.owner).and_then(Value::as_str).unwrap_or("nobody").to_owned())
                 }).collect()
             };
-            for who in Who::tenants_own().filter(|who| who.may_call(row)) {
+            for who in Who::TENANTS_OWN.into_iter().filter(|who| who.may_call(row)) {
                 let client = world.caller(who, &home).await.client;
                 let own = BTreeSet::from([home.id.clone()]);
                 assert_eq!(owners(&client, "").await, own, "{} as {who:?}", row.id);
@@ -230,7 +230,7 @@ on_both_stores! {
                     assert_eq!(all, named, "{} as {who:?}", row.id);
                 }
             }
-            for who in Who::reaching_all().filter(|who| who.may_call(row)) {
+            for who in Who::REACHING_ALL.into_iter().filter(|who| who.may_call(row)) {
                 let client = world.caller(who, &home).await.client;
                 let found = owners(&client, "").await;
                 assert!(found.contains(&home.id) && found.contains(&foreign.id), "{} as {who:?}", row.id);

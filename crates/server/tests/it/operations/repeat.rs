@@ -86,7 +86,7 @@ on_both_stores! {
 
     async fn a_freeze_is_judged_before_a_replay(world: World) {
         let mut tried = 0;
-        for who in Who::tenants_own() {
+        for who in Who::TENANTS_OWN {
             for row in posts().filter(|row| who.may_call(row) && row.effect != Effect::ChangesEvenFrozen) {
                 tried += 1;
                 let subject = world.subject_of(row).await;
@@ -101,7 +101,7 @@ on_both_stores! {
                 world.service.clock.advance_days(2);
             }
         }
-        eprintln!("a_freeze_is_judged_before_a_replay: {tried} calls");
+        world.report("a_freeze_is_judged_before_a_replay", tried);
     }
 
     async fn a_reading_post_knows_no_key(world: World) {
@@ -125,7 +125,7 @@ on_both_stores! {
                 assert_eq!(found.as_deref(), Some(*said), "{pointer} of {}", answer.text);
             }
         }
-        eprintln!("a_reading_post_knows_no_key: {} operations", reading_posts().count());
+        world.report("a_reading_post_knows_no_key", reading_posts().count());
     }
 
     async fn a_refused_post_leaves_its_key_free(world: World) {

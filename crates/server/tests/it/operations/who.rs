@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::subject::Subject;
-use super::table::{Operation, operations};
+use super::table::Operation;
 use super::world::World;
 use crate::support::Client;
 use crate::support::client::DEV_TOKEN;
@@ -97,28 +97,9 @@ impl Who {
         Self::TenantsServiceKey,
     ];
 
-    /// Everybody.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|who| who.is_there())
-    }
-
-    /// Everybody of one tenant.
-    pub(crate) fn tenants_own() -> impl Iterator<Item = Self> {
-        Self::TENANTS_OWN.into_iter().filter(|who| who.is_there())
-    }
-
-    /// Everybody who reaches every tenant.
-    pub(crate) fn reaching_all() -> impl Iterator<Item = Self> {
-        Self::REACHING_ALL.into_iter().filter(|who| who.is_there())
-    }
-
-    fn is_there(self) -> bool {
-        !self.is_key() || operations().any(|row| row.id == "create_api_key")
-    }
-
     /// Whether the caller may call the operation.
     pub(crate) fn may_call(self, row: &Operation) -> bool {
-        self.is_there() && self.holds(row.may)
+        self.holds(row.may)
     }
 
     /// The contract's table. `may` is what the document says in `x-may-call`; of several scopes one is enough.
@@ -141,11 +122,6 @@ impl Who {
             "registry:internal" => everything || service,
             other => panic!("say here who holds {other}"),
         })
-    }
-
-    /// Whether it is an API key.
-    pub(crate) fn is_key(self) -> bool {
-        self.scopes().is_some()
     }
 
     /// The scopes of an API key.

@@ -15,7 +15,6 @@ pub(crate) use super::subject::Subject;
 use super::table::{Clash, Operation};
 use super::who::Caller;
 pub(crate) use super::who::Who;
-use crate::support::client::document;
 use crate::support::issuer::TestIssuer;
 use crate::support::{Answer, Client, Options, Service, StoreKind};
 
@@ -121,11 +120,6 @@ impl World {
         eprintln!("{test}: {operations} operations, {requests} requests");
         assert!(operations > 0 && requests >= operations, "{test} tried nothing");
     }
-}
-
-/// Whether the document has the operation yet.
-pub(crate) fn is_there(row: &Operation) -> bool {
-    document()["paths"][row.path][row.verb.to_lowercase()]["operationId"] == row.id
 }
 
 /// Writes each test once and runs it on both stores, with an issuer.

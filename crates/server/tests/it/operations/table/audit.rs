@@ -8,7 +8,7 @@ use super::{Effect, Has, Leaves, List, Names, Operation, READ, leaves};
 
 pub(super) const ROWS: &[Operation] = &[
     Operation {
-        id: "publish_audit_events",
+        id: "publish_events",
         verb: "POST",
         path: "/v1/audit",
         body: Some(
@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Operation] = &[
         names: Names::InFilter,
         has: Has::Event,
         list: Some(List {
-            adds: "publish_audit_events",
+            adds: "publish_events",
             key: "/id",
             owner: "/group/id",
             filters: &[

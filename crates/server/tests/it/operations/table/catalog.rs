@@ -158,7 +158,7 @@ pub(super) const ROWS: &[Operation] = &[
         ..WRITE
     },
     Operation {
-        id: "start_trial",
+        id: "request_trial",
         path: "/v1/catalog/trial-request",
         body: Some(r#"{"tenant_id":"{id}","product":"{product}"}"#),
         may: "catalog:request",
