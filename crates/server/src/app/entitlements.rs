@@ -158,20 +158,6 @@ impl App {
         Ok(shown)
     }
 
-    /// Judges what comes before a replay: a frozen tenant's callers get no kept answer. Input goes before a freeze here
-    /// too, so what is wrong with the product is told first.
-    ///
-    /// # Errors
-    /// `TenantFrozen`; before it `UnknownProduct` and `ProductNotRequestable`.
-    pub async fn judge_freeze(&self, ctx: &Ctx, tenant: TenantId, product: &str) -> Result<()> {
-        let Ok(tenant) = self.named_tenant(ctx, tenant).await else { return Ok(()) };
-        let frozen = ctx.caller.may_write_to(&domain::Tenant::clone(&tenant).at(ctx.now()));
-        if frozen.is_err() {
-            requestable(&self.known_product(product).await?)?;
-        }
-        frozen
-    }
-
     /// A tenant that a body or a filter names.
     pub(super) async fn named_tenant(&self, ctx: &Ctx, id: TenantId) -> Result<Arc<Known>> {
         let absent = Error::NotFound(Resource::NamedTenant);

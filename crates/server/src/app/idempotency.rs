@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::ids::uuid_v7;
 use domain::time::from_micros;
-use domain::{Error, Result, Timestamp};
+use domain::{Error, Reach, Result, Tenant, Timestamp};
 use serde::de::DeserializeOwned;
 use store::{Claim, Claimed, Scope, Unaudited};
 use tracing::Instrument;
@@ -69,6 +69,7 @@ impl App {
                 Claimed::InProgress => return Err(Error::IdempotencyInProgress),
                 Claimed::Reused => return Err(Error::IdempotencyKeyReused),
                 Claimed::Done { outcome } => {
+                    app.judge_freeze(&ctx).await?;
                     let outcome = serde_json::from_str(&outcome).map_err(Error::internal)?;
                     return Ok(Once { outcome, replayed: true });
                 }
@@ -88,6 +89,16 @@ impl App {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(cancelled) => Err(Error::Unavailable { internal: cancelled.to_string() }),
             },
+        }
+    }
+
+    /// A frozen tenant's people and keys get no kept answer either: a freeze is judged before a replay. Whoever is bound by
+    /// one writes to a single tenant, so that tenant is the one in question, whatever was asked.
+    async fn judge_freeze(&self, ctx: &Ctx) -> Result<()> {
+        let Reach::One(own) = ctx.caller.reach else { return Ok(()) };
+        match self.directory.by_id(own).await? {
+            Some(tenant) => ctx.caller.may_write_to(&Tenant::clone(&tenant).at(ctx.now())),
+            None => Ok(()),
         }
     }
 

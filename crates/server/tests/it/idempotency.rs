@@ -139,6 +139,20 @@ both_stores! {
 }
 
 each_store! {
+    async fn a_freeze_is_judged_before_a_replay(kind: StoreKind) {
+        let (service, issuer) = with_issuer(kind).await;
+        let made = service.admin.make_tenant("beta").await;
+        let admin = keyed(&tenant_admin(&service, &issuer, "beta"), "once");
+        let body = json!({ "tenant_id": made["id"], "name": "Key" });
+        let first = admin.post("/v1/api-keys", body.clone()).await.expect(201);
+        service.admin.post_empty(&path_of(&made, "/cancel")).await.expect(200);
+        admin.post("/v1/api-keys", body.clone()).await.problem(403, "tenant_frozen");
+        service.admin.post_empty(&path_of(&made, "/activate")).await.expect(200);
+        let again = admin.post("/v1/api-keys", body).await.expect(201);
+        assert_eq!(again.header("idempotent-replayed"), "true");
+        assert_eq!((&again.body["api_key"], &again.body["plaintext"]), (&first.body["api_key"], &Value::Null));
+    }
+
     async fn sixteen_at_once_make_one_tenant(kind: StoreKind) {
         let services = replicas(kind, 2).await;
         let one = |place: usize| {
