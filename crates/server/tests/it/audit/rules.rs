@@ -66,7 +66,7 @@ fn bad_events() -> Vec<(Value, Vec<(String, &'static str)>)> {
     .collect()
 }
 
-fn borrowed(errors: &[(String, &'static str)]) -> Vec<(&str, &'static str)> {
+fn borrowed<'a>(errors: &'a [(String, &'static str)]) -> Vec<(&'a str, &'static str)> {
     errors.iter().map(|(field, code)| (field.as_str(), *code)).collect()
 }
 
