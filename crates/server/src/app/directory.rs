@@ -222,7 +222,6 @@ impl Directory {
         };
         // A statement's own limit is the server's to keep; a server that is gone without a word keeps none.
         let patience = self.max_staleness.clamp(PATIENCE.0, PATIENCE.1);
-        let patience = self.max_staleness.clamp(PATIENCE.0, PATIENCE.1);
         let found = match tokio::time::timeout(patience, asked).await {
             Ok(found) => found?.map(Arc::new),
             Err(_) => return Err(Error::Unavailable { internal: format!("no answer within {patience:?}") }),
