@@ -31,9 +31,9 @@ const TENANTS: usize = 100_000;
 /// How many keys are kept; about 300 bytes each.
 const KEYS: usize = 1 << 20;
 
-/// After this long a look-up in the store is given up: whoever asked is told to ask again, instead of waiting for a
-/// database that may be gone.
-const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
+/// The shortest and the longest time after which a look-up in the store is given up; between them it is the bound on
+/// memory's age. Whoever asked is told to ask again, instead of waiting for a database that may be gone.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// The read model. See the module.
 #[derive(Debug)]
@@ -221,9 +221,10 @@ impl Directory {
             load(tx).await
         };
         // A statement's own limit is the server's to keep; a server that is gone without a word keeps none.
-        let found = match tokio::time::timeout(LOOK_UP_TIMEOUT, asked).await {
+        let patience = self.max_staleness.clamp(PATIENCE.0, PATIENCE.1);
+        let found = match tokio::time::timeout(patience, asked).await {
             Ok(found) => found?.map(Arc::new),
-            Err(_) => return Err(Error::Unavailable { internal: format!("no answer within {LOOK_UP_TIMEOUT:?}") }),
+            Err(_) => return Err(Error::Unavailable { internal: format!("no answer within {patience:?}") }),
         };
         if let Some(filling) = filling {
             filling.keep(found.clone());

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what is answered from memory is counted by the reads that the store did not get.
 
+mod keys;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

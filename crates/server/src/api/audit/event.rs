@@ -226,6 +226,10 @@ fn read(state: &ApiState, headers: &HeaderMap, bytes: &[u8]) -> Result<Publicati
 
 /// What most bodies are. None for everything that has something to be said of.
 fn typed(bytes: &[u8]) -> Option<Publication> {
+    // A NUL can only be written so; whether this is one, and where, is seen with the whole in hand.
+    if std::str::from_utf8(bytes).ok()?.contains("\\u0000") {
+        return None;
+    }
     let is_array = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
     if !is_array {
         let event: PublishEvent = serde_json::from_slice(bytes).ok()?;

@@ -92,19 +92,15 @@ pub struct TargetView<'a> {
     pub(super) fields: &'a BTreeMap<String, String>,
 }
 
-/// What kind of thing was done.
+/// What kind of thing was done: created, read, updated, deleted.
 #[derive(JsonSchema)]
 #[schemars(rename = "Crud")]
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "read by the document and the input check alone")]
 pub(super) enum CrudWord {
-    /// Created.
     C,
-    /// Read.
     R,
-    /// Updated.
     U,
-    /// Deleted.
     D,
 }
 

@@ -86,6 +86,7 @@ both_stores! {
     }
 
     async fn another_accept_is_406(service: Service) {
+        service.admin.post("/v1/audit", bare("a")).await.expect(201);
         for accept in ["application/json", "text/html", "text/csv;q=0", "image/*"] {
             service.admin.with("accept", accept).get("/v1/audit/export").await.problem(406, "not_acceptable");
         }

@@ -130,7 +130,7 @@ both_stores! {
         let event = with(&json!({ "description": description }));
         let many: Vec<Value> = (0..1_000).map(|_| event.clone()).collect();
         let body = json!(many).to_string();
-        assert!(body.len() > 5 << 20);
+        assert!(body.len() > 5_000_000);
         service.admin.post("/v1/audit", json!(many)).await.expect(201);
         let padded = |size: usize| {
             let mut body = bare("padded").to_string().into_bytes();

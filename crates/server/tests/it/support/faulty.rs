@@ -72,7 +72,7 @@ pub(crate) struct Faults {
     pub(crate) panics: AtomicBool,
     /// The freezing job finds nothing to do.
     pub(crate) idle_jobs: AtomicBool,
-    /// Look-ups of one tenant wait here once they have read.
+    /// Look-ups of one tenant, of its entitlements and of one key wait here once they have read.
     pub(crate) after_look_up: Gate,
     /// New tenants wait here before they are written.
     pub(crate) before_insert: Gate,
@@ -202,7 +202,9 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
     }
 
     async fn get_api_key_by_hash(&mut self, hash: &KeyHash) -> Result<Option<ApiKey>> {
-        self.inner.get_api_key_by_hash(hash).await
+        let found = self.inner.get_api_key_by_hash(hash).await;
+        self.faults.after_look_up.pass().await;
+        found
     }
 
     async fn list_api_keys(&mut self, tenant: Option<TenantId>, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>> {
@@ -261,7 +263,9 @@ impl Tenants for FaultyTx<dyn Tx> {
 #[async_trait]
 impl<T: ReadTx + ?Sized> CatalogReads for FaultyTx<T> {
     async fn entitlements_of(&mut self, tenant: TenantId) -> Result<Vec<Entitlement>> {
-        self.inner.entitlements_of(tenant).await
+        let found = self.inner.entitlements_of(tenant).await;
+        self.faults.after_look_up.pass().await;
+        found
     }
 
     async fn get_entitlement(&mut self, id: EntitlementId) -> Result<Option<Entitlement>> {

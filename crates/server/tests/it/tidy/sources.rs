@@ -104,6 +104,14 @@ fn every_handler_says_who_may_call_it() {
             continue;
         }
         let handlers = handlers(&source.text);
+        // What the handlers of one resource share.
+        if ["accept", "csv", "event", "filter"]
+            .iter()
+            .any(|part| source.path.ends_with(&format!("api/audit/{part}.rs")))
+        {
+            assert!(handlers.is_empty(), "{} has a handler", source.path);
+            continue;
+        }
         assert!(!handlers.is_empty(), "{} has no handler", source.path);
         for (name, parameters) in handlers {
             count += 1;
