@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use domain::Crud;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::table::{Effect, Names, operations};
 use super::world::{Subject, Who, World, on_both_stores};
@@ -103,5 +103,20 @@ on_both_stores! {
             }
         }
         world.report("a_change_without_a_request_id", rows().count());
+    }
+
+    async fn what_happens_to_a_key_of_the_platform_belongs_to_no_tenant(world: World) {
+        let admin = &world.service.admin;
+        let mark = world.mark().await;
+        let made = world.make_key(json!({ "tenant_id": null, "name": "of all", "scopes": ["tenant:read"] })).await;
+        let rotated = admin.post_empty(&format!("/v1/api-keys/{}/rotate", made.id)).await.expect(201);
+        let fresh = rotated.body["api_key"]["id"].as_str().unwrap().to_owned();
+        admin.delete(&format!("/v1/api-keys/{fresh}")).await.expect(204);
+        admin.delete(&format!("/v1/api-keys/{fresh}")).await.expect(204);
+        let left = world.since(&mark).await;
+        let found: Vec<_> = left.iter().map(|event| (event.action.as_str(), event.target.as_ref().unwrap().id.clone())).collect();
+        let wanted = [("api_key.created", made.id.clone()), ("api_key.rotated", made.id), ("api_key.revoked", fresh)];
+        assert_eq!(found, wanted);
+        assert!(left.iter().all(|event| event.group.is_none() && event.group_name.is_none()), "{left:?}");
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use domain::KeyEnv;
 use serde_json::json;
+use server::clock::SystemRng;
 
 use super::table::{Start, operation, operations};
 use super::who::SCOPES;
@@ -52,6 +54,10 @@ on_both_stores! {
         dead.push(("of a deleted tenant", of_the_gone.secret));
         let live = key(own, None).await.secret;
         dead.push(("with a typo", live.replace(&live[20..21], if &live[20..21] == "a" { "b" } else { "a" })));
+        let rng = SystemRng::default();
+        for (name, env) in [("of another environment", KeyEnv::Live), ("that nobody made", KeyEnv::Dev)] {
+            dead.push((name, domain::api_key::format::mint(env, &rng).expose().to_owned()));
+        }
         dead.push(("cut short", live[..live.len() - 1].to_owned()));
         world.service.clock.advance(Duration::from_secs(3_601));
 
