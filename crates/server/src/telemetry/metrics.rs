@@ -30,11 +30,14 @@ pub struct Metrics(Arc<Instruments>);
 #[derive(Debug)]
 struct Instruments {
     request_duration: Histogram<f64>,
-    /// The histogram bound to its labels, by method and status, and then by route: labels that are resolved once.
-    bound: RwLock<HashMap<(usize, u16), HashMap<Box<str>, BoundHistogram<f64>>>>,
+    /// The histogram bound to its labels: labels that are resolved once.
+    bound: RwLock<HashMap<(usize, u16), ByRoute>>,
     /// Requests under way, by method.
     active: Arc<Active>,
 }
+
+/// By route, within one method and status.
+type ByRoute = HashMap<Box<str>, BoundHistogram<f64>>;
 
 /// One number for each of [`METHODS`], and the last for all others.
 type Active = [AtomicI64; METHODS.len() + 1];

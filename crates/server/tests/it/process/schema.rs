@@ -13,7 +13,7 @@ use crate::support::sql::{run_postgres, run_sqlite, texts_of_postgres};
 
 /// A row as a later release would leave it.
 const LATER: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-    SELECT 99991231000000, 'later', success, checksum, 0 FROM _sqlx_migrations";
+    SELECT 99991231000000, 'later', success, checksum, 0 FROM _sqlx_migrations LIMIT 1";
 
 async fn empty_database() -> String {
     tokio::task::spawn_blocking(|| Cluster::shared().create_database()).await.unwrap()
