@@ -223,7 +223,7 @@ impl Entitlement {
     }
 
     /// Replaces everything by a grant, and tells which fields that changed. One that changes nothing leaves the source
-    /// alone too.
+    /// alone too, unless it is a request that was approved: that is shown.
     pub fn replace(&mut self, grant: Grant, source: Source, now: Timestamp) -> Vec<&'static str> {
         let state = EntitlementState::from(grant.state);
         let fields = [
@@ -231,6 +231,7 @@ impl Entitlement {
             ("starts_at", self.starts_at != grant.starts_at),
             ("expires_at", self.expires_at != grant.expires_at),
             ("limits", self.limits != grant.limits),
+            ("source", source == Source::Request && self.source != source),
         ];
         let changed: Vec<_> = fields.into_iter().filter_map(|(field, changed)| changed.then_some(field)).collect();
         if !changed.is_empty() {

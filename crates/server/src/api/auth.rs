@@ -26,6 +26,9 @@ use super::state::ApiState;
 use crate::app::Ctx;
 use crate::identity::tokens::{ClaimedTenant, PublicReason, VerifiedToken};
 
+/// The most bytes of a token's `sub`.
+const SUBJECT_MAX: usize = 255;
+
 /// The member of an operation in the document that says who may call it.
 pub const MAY_CALL: &str = "x-may-call";
 
@@ -244,8 +247,9 @@ async fn identify(credential: Credential<'_>, state: &ApiState) -> Result<Arc<Ca
             PublicReason::Unavailable => Error::Unavailable { internal: error.reason().to_owned() },
         }
     })?;
-    // PostgreSQL keeps no NUL, and a log line no other control character.
-    if text::has_control(&token.subject) {
+    // PostgreSQL keeps no NUL, a log line no other control character, and an index no text without end; the standard
+    // allows 255 (OpenID Connect Core §2).
+    if text::has_control(&token.subject) || token.subject.len() > SUBJECT_MAX {
         return Err(Error::Unauthenticated("the token is not valid"));
     }
     caller_of(&token, state).await.map(Arc::new)

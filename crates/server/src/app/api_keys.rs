@@ -96,26 +96,60 @@ impl KeyWrite {
 }
 
 impl App {
+    /// Judges what a new key is to be, without a look at anything that is kept: before it is made, and before the answer of
+    /// an earlier request is given again, whose caller may have been more than this one is.
+    ///
+    /// # Errors
+    /// As [`App::create_api_key`].
+    pub fn judge_new_key(&self, ctx: &Ctx, new: &NewApiKey) -> Result<()> {
+        let violations = new.check(ctx.now());
+        if !violations.is_empty() {
+            return Err(Error::Validation(violations));
+        }
+        may_grant(&ctx.caller, &new.scopes)?;
+        match new.tenant_id {
+            None => platform_admins_only(ctx),
+            Some(tenant) if !ctx.caller.reaches(tenant) => Err(Error::NotFound(Resource::NamedTenant)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Finds the key that is to be rotated or revoked and judges who asks: for a key of the platform only its admins,
+    /// who alone make them.
+    ///
+    /// # Errors
+    /// `NotFound`, `Forbidden`.
+    async fn changeable_key(&self, ctx: &Ctx, id: ApiKeyId) -> Result<ApiKey> {
+        let found = self.reachable_key(ctx, id).await?;
+        if found.tenant_id.is_none() {
+            platform_admins_only(ctx)?;
+        }
+        Ok(found)
+    }
+
+    /// Judges a rotation, as [`App::judge_new_key`] does a creation.
+    ///
+    /// # Errors
+    /// `NotFound`, `Forbidden`.
+    pub async fn judge_rotation(&self, ctx: &Ctx, id: ApiKeyId) -> Result<ApiKey> {
+        let found = self.changeable_key(ctx, id).await?;
+        may_grant(&ctx.caller, &found.scopes)?;
+        Ok(found)
+    }
+
     /// Makes a key.
     ///
     /// # Errors
     /// Violations; `Forbidden` for a scope that the caller may not give away, and for a key of the platform of anybody but
     /// a platform admin; `NotFound`, `TenantFrozen`.
     pub async fn create_api_key(&self, ctx: &Ctx, new: NewApiKey) -> Result<Minted> {
-        let violations = new.check(ctx.now());
-        if !violations.is_empty() {
-            return Err(Error::Validation(violations));
-        }
-        may_grant(&ctx.caller, &new.scopes)?;
+        self.judge_new_key(ctx, &new)?;
         let (tx, tenant, events, now, expired) = match new.tenant_id {
             Some(id) => {
                 let Write { tx, tenant, events, now, expired } = self.write_to(ctx, id, Resource::NamedTenant).await?;
                 (tx, Some(tenant), events, now, expired)
             }
-            None if ctx.caller.is_platform_admin() => {
-                (self.store.begin(Scope::Platform).await?, None, Vec::new(), ctx.now(), false)
-            }
-            None => return Err(Error::Forbidden("only platform admins may make keys of the platform")),
+            None => (self.store.begin(Scope::Platform).await?, None, Vec::new(), ctx.now(), false),
         };
         let plaintext = format::mint(self.key_env, &*ctx.rng);
         let id = ApiKeyId::generate(&*ctx.clock, &*ctx.rng);
@@ -131,10 +165,10 @@ impl App {
     /// Puts a new key with the same properties in the place of a key, which lives on for `overlap` seconds at most.
     ///
     /// # Errors
-    /// `NotFound`; `Forbidden` when it has scopes that the caller may not give away; `TenantFrozen`, `KeyNotRotatable`.
+    /// `NotFound`; `Forbidden` when it has scopes that the caller may not give away, and for a key of the platform of anybody
+    /// but a platform admin; `TenantFrozen`, `KeyNotRotatable`.
     pub async fn rotate_api_key(&self, ctx: &Ctx, id: ApiKeyId, overlap: u32) -> Result<Minted> {
-        let found = self.reachable_key(ctx, id).await?;
-        may_grant(&ctx.caller, &found.scopes)?;
+        let found = self.judge_rotation(ctx, id).await?;
         let mut write = self.write_key(ctx, &found, Frozen::Refused).await?;
         // The whole prefix goes over, whatever this installation's own is.
         let env = KeyEnv::of_prefix(&write.key.prefix).unwrap_or(self.key_env);
@@ -158,7 +192,7 @@ impl App {
     /// # Errors
     /// `NotFound`.
     pub async fn revoke_api_key(&self, ctx: &Ctx, id: ApiKeyId) -> Result<()> {
-        let found = self.reachable_key(ctx, id).await?;
+        let found = self.changeable_key(ctx, id).await?;
         let mut write = self.write_key(ctx, &found, Frozen::Allowed).await?;
         if write.key.revoke(write.now) {
             write.note(event(ctx, "api_key.revoked", Crud::D, &write.key, write.now));
@@ -333,6 +367,14 @@ fn owner<'a>(key: &KnownKey, tenant: Option<&'a Known>) -> Owner<'a> {
     match key.tenant_id {
         Some(_) => Owner::Tenant(tenant.map(|known| &**known)),
         None => Owner::Platform,
+    }
+}
+
+fn platform_admins_only(ctx: &Ctx) -> Result<()> {
+    if ctx.caller.is_platform_admin() {
+        Ok(())
+    } else {
+        Err(Error::Forbidden("only platform admins make, rotate and revoke keys of the platform"))
     }
 }
 

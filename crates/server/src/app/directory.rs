@@ -214,8 +214,9 @@ impl Directory {
         L: FnOnce(Box<dyn ReadTx>) -> F + Send,
         F: Future<Output = store::Result<Option<V>>> + Send,
     {
-        // Before the store is asked, so that whatever changes from here on is noticed.
-        let filling = self.is_fresh().then(|| shelf.begin(key));
+        // Before the store is asked, so that whatever changes from here on is noticed; and on the list before memory is
+        // asked whether it may answer, so that one that falls silent and forgets everything marks this one too.
+        let filling = Some(shelf.begin(key)).filter(|_| self.is_fresh());
         let asked = async {
             let tx = self.store.read(Scope::Platform).await?;
             load(tx).await

@@ -158,6 +158,19 @@ impl App {
         Ok(shown)
     }
 
+    /// Judges the reach of who asks for a product, before the answer of an earlier request may be given again. Input is
+    /// judged before reach, so what is wrong with the product is told first.
+    ///
+    /// # Errors
+    /// `UnknownProduct`, `ProductNotRequestable`; `NotFound`.
+    pub async fn judge_reach(&self, ctx: &Ctx, tenant: TenantId, product: &str) -> Result<()> {
+        if ctx.caller.reaches(tenant) {
+            return Ok(());
+        }
+        requestable(&self.known_product(product).await?)?;
+        Err(Error::NotFound(Resource::NamedTenant))
+    }
+
     /// A tenant that a body or a filter names.
     pub(super) async fn named_tenant(&self, ctx: &Ctx, id: TenantId) -> Result<Arc<Known>> {
         let absent = Error::NotFound(Resource::NamedTenant);

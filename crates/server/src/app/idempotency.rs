@@ -42,7 +42,8 @@ pub struct Once<T> {
 
 impl App {
     /// Runs `work`, or gives the kept outcome of the first request with this key. The work runs on when the caller goes
-    /// away, so that a broken connection leaves no half-used key.
+    /// away, so that a broken connection leaves no half-used key. Whoever calls has judged role and reach before: a person
+    /// may be less, or somebody of another tenant, than when the outcome was kept.
     ///
     /// # Errors
     /// `IdempotencyKeyReused`, `IdempotencyInProgress`, and those of `work`, whose reservation is given back.
@@ -66,7 +67,10 @@ impl App {
             let claim = Arc::new(app.claim(&ctx, request));
             match app.reserve(&claim, ctx.now()).await? {
                 Claimed::Reserved => {}
-                Claimed::InProgress => return Err(Error::IdempotencyInProgress),
+                Claimed::InProgress => {
+                    app.judge_freeze(&ctx).await?;
+                    return Err(Error::IdempotencyInProgress);
+                }
                 Claimed::Reused => return Err(Error::IdempotencyKeyReused),
                 Claimed::Done { outcome } => {
                     app.judge_freeze(&ctx).await?;
@@ -93,7 +97,7 @@ impl App {
     }
 
     /// A frozen tenant's people and keys get no kept answer either: a freeze is judged before a replay. Whoever is bound by
-    /// one writes to a single tenant, so that tenant is the one in question, whatever was asked.
+    /// one writes to a single tenant, and that the request is about this one the caller of [`App::once`] has judged.
     async fn judge_freeze(&self, ctx: &Ctx) -> Result<()> {
         let Reach::One(own) = ctx.caller.reach else { return Ok(()) };
         match self.directory.by_id(own).await? {

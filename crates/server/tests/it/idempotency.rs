@@ -139,6 +139,30 @@ both_stores! {
 }
 
 each_store! {
+    async fn who_was_more_when_the_answer_was_kept_gets_it_no_more(kind: StoreKind) {
+        let (service, issuer) = with_issuer(kind).await;
+        let beta = service.admin.make_tenant("beta").await;
+        service.admin.make_tenant("gamma").await;
+        service.admin.put("/v1/catalog/mail", json!({ "name": "Mail" })).await.expect(201);
+        let ada = |claims: crate::support::issuer::Claims| service.admin.bearer(&issuer.token(claims));
+        let root = ada(issuer.claims("ada").role("PLATFORM_ADMIN"));
+        let less = ada(issuer.claims("ada").role("IT_ADMIN").tenant("gamma"));
+        let rotated = root.post("/v1/api-keys", json!({ "tenant_id": beta["id"], "name": "Old" })).await.expect(201).body;
+        let rotate = format!("/v1/api-keys/{}/rotate", rotated["api_key"]["id"].as_str().unwrap());
+        for (key, path, body, status, code) in [
+            ("a", "/v1/api-keys", json!({ "tenant_id": null, "name": "Platform" }), 403, "forbidden"),
+            ("b", "/v1/api-keys", json!({ "tenant_id": beta["id"], "name": "Key" }), 404, "tenant_not_found"),
+            ("c", &rotate, json!({}), 404, "not_found"),
+            ("d", "/v1/catalog/request", json!({ "tenant_id": beta["id"], "product": "mail" }), 404, "tenant_not_found"),
+            ("e", "/v1/catalog/trial-request", json!({ "tenant_id": beta["id"], "product": "mail" }), 404, "tenant_not_found"),
+        ] {
+            let first = keyed(&root, key).post(path, body.clone()).await;
+            assert!((200..300).contains(&first.status), "{path}: {}", first.text);
+            keyed(&less, key).post(path, body.clone()).await.problem(status, code);
+            assert_eq!(keyed(&root, key).post(path, body).await.header("idempotent-replayed"), "true", "{path}");
+        }
+    }
+
     async fn a_freeze_is_judged_before_a_replay(kind: StoreKind) {
         let (service, issuer) = with_issuer(kind).await;
         let made = service.admin.make_tenant("beta").await;

@@ -78,6 +78,7 @@ pub(super) async fn create_api_key(
     params.read()?;
     let request = key.over(&body.bytes)?;
     let new = body.value.into_domain()?;
+    state.app.judge_new_key(&ctx, &new)?;
     minted(&state.app.once(ctx, request, async move |app, ctx| app.create_api_key(&ctx, new).await).await?)
 }
 

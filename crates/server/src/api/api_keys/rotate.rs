@@ -37,6 +37,7 @@ pub(super) async fn rotate_api_key(
     let request = key.over(&body.bytes)?;
     let overlap = body.value.overlap_seconds.unwrap_or(0);
     let id = path.id()?;
+    state.app.judge_rotation(&ctx, id).await?;
     minted(&state.app.once(ctx, request, async move |app, ctx| app.rotate_api_key(&ctx, id, overlap).await).await?)
 }
 

@@ -45,6 +45,7 @@ pub(super) async fn request_product(
     let request = key.over(&body.bytes)?;
     let RequestProduct { tenant_id: tenant, product, message } = body.value;
     let tenant = tenant_id("tenant_id", &tenant)?;
+    state.app.judge_reach(&ctx, tenant, &product).await?;
     let work = async move |app: Arc<App>, ctx: Ctx| app.request_product(&ctx, tenant, &product, message).await;
     let once = state.app.once(ctx, request, work).await?;
     Ok(Reply::of(&CatalogRequestView::from(&once.outcome))?.replayed(once.replayed))

@@ -41,6 +41,7 @@ pub(super) async fn request_trial(
     let request = key.over(&body.bytes)?;
     let RequestTrial { tenant_id: tenant, product } = body.value;
     let tenant = tenant_id("tenant_id", &tenant)?;
+    state.app.judge_reach(&ctx, tenant, &product).await?;
     let work = async move |app: Arc<App>, ctx: Ctx| app.request_trial(&ctx, tenant, &product).await;
     let once = state.app.once(ctx, request, work).await?;
     Ok(Reply::of(&EntitlementView::from(&once.outcome))?.replayed(once.replayed))

@@ -91,6 +91,9 @@ impl Directory {
         let page = self.store.changes(from, BATCH).await?;
         if place.server.replace(page.server).is_some_and(|server| server != page.server) {
             tracing::warn!("another database server answers: what was in memory is forgotten");
+            // Silent first, then empty: what is looked up from here on is not kept before a place in this server's feed is
+            // found, or a change between the look-up and that place would never be told.
+            self.confirmed.store(0, Ordering::Release);
             self.forget_everything();
             place.seq = None;
             return Ok(Progress::More);

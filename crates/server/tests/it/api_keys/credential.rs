@@ -99,6 +99,12 @@ both_stores! {
         ] {
             key.post("/v1/api-keys", body).await.problem(status, "forbidden");
         }
+        // Nor does it touch one: a key that ends soon could else get itself one that does not.
+        let (platform, _) = make(&service.admin, &json!({ "id": null }), json!({})).await;
+        let platform = format!("/v1/api-keys/{}", platform["id"].as_str().unwrap());
+        key.post_empty(&format!("{platform}/rotate")).await.problem(403, "forbidden");
+        key.delete(&platform).await.problem(403, "forbidden");
+        service.admin.delete(&platform).await.expect(204);
         // A freeze binds who belongs to the tenant.
         service.admin.post_empty(&path_of(&acme, "/cancel")).await.expect(200);
         key.put(&path_of(&acme, "/hosts"), json!({ "url": "https://a.example" })).await.expect(200);

@@ -208,6 +208,22 @@ each_store! {
         assert_eq!(made.code(&service.admin).await, "revoked");
     }
 
+    async fn what_is_looked_up_before_a_place_in_another_servers_feed_is_found_is_not_kept(kind: StoreKind) {
+        let services = replicas(kind, 2).await;
+        let [(one, _), (other, faults)] = &services[..] else { unreachable!() };
+        let made = make(one).await;
+        made.until_warm(other, faults).await;
+        faults.before_head.close();
+        faults.server.store(1, std::sync::atomic::Ordering::SeqCst);
+        eventually("a place is looked for", async || faults.before_head.waiting() == 1).await;
+        assert_eq!(made.code(&other.admin).await, "valid");
+        one.admin.delete(&made.key_path("")).await.expect(204);
+        faults.before_head.open();
+        // The revocation lies before the place: no change will ever tell of it.
+        made.until_warm(other, faults).await;
+        assert_eq!(made.code(&other.admin).await, "revoked");
+    }
+
     async fn a_service_that_heard_nothing_of_a_revocation_stops_trusting_memory_in_time(kind: StoreKind) {
         let services = replicas(kind, 2).await;
         let [(one, _), (other, faults)] = &services[..] else { unreachable!() };

@@ -74,6 +74,8 @@ pub(crate) struct Faults {
     pub(crate) idle_jobs: AtomicBool,
     /// Look-ups of one tenant, of its entitlements and of one key wait here once they have read.
     pub(crate) after_look_up: Gate,
+    /// Whoever asks where the feed ends waits here before it is looked.
+    pub(crate) before_head: Gate,
     /// New tenants wait here before they are written.
     pub(crate) before_insert: Gate,
     /// How many reads began.
@@ -145,6 +147,7 @@ impl Store for FaultyStore {
 
     async fn head(&self) -> Result<ChangeSeq> {
         self.faults.check()?;
+        self.faults.before_head.pass().await;
         self.inner.head().await
     }
 
