@@ -1,7 +1,7 @@
 //! What an API key is, how long it is good, and what becomes of it when it is rotated.
 //!
 //! `app` makes, rotates and revokes keys by these rules, and verify decides by [`verdict`] alone. How a key is written is
-//! [`format`]'s. Invariants: nothing ever makes a key live longer; a key that was revoked stays revoked.
+//! [`mod@format`]'s. Invariants: nothing ever makes a key live longer; a key that was revoked stays revoked.
 
 pub mod format;
 

@@ -6,13 +6,14 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 use domain::api_key::{SCOPE_MAX, SCOPE_PATTERN, SCOPES_MAX};
 use domain::tenant::NAME_MAX;
-use domain::{Error, FieldCode, NewApiKey, Timestamp};
+use domain::{Error, NewApiKey, Timestamp, Violation};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::view::{MintedView, minted};
 use crate::api::auth::{ApiKeysWrite, TenantScoped};
 use crate::api::error::ApiError;
+use crate::api::fields::{instant, tenant_id};
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::input::{Body, Nothing, Params};
 use crate::api::reply::Reply;
@@ -56,13 +57,13 @@ impl JsonSchema for Nullable {
 
 impl CreateApiKey {
     fn into_domain(self) -> Result<NewApiKey, Error> {
-        let expires_at = match self.expires_at {
-            Some(text) => Some(text.parse::<Timestamp>().map_err(|_| {
-                Error::invalid("expires_at", FieldCode::InvalidFormat, "is not an instant of RFC 3339")
-            })?),
-            None => None,
-        };
-        let tenant_id = self.tenant_id.0.as_deref().map(super::tenant_id).transpose()?;
+        let mut violations = Vec::new();
+        let mut note = |violation: Violation| violations.push(violation);
+        let tenant_id = self.tenant_id.0.and_then(|text| tenant_id("tenant_id", &text).map_err(&mut note).ok());
+        let expires_at = self.expires_at.and_then(|text| instant("expires_at", &text).map_err(&mut note).ok());
+        if !violations.is_empty() {
+            return Err(Error::Validation(violations));
+        }
         Ok(NewApiKey { tenant_id, name: self.name, scopes: self.scopes.unwrap_or_default(), expires_at })
     }
 }

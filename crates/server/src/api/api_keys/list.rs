@@ -10,6 +10,7 @@ use store::Page;
 use super::view::ApiKeyView;
 use crate::api::auth::{ApiKeysRead, TenantScoped};
 use crate::api::error::ApiError;
+use crate::api::fields::tenant_id;
 use crate::api::input::Params;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, LIMIT_MIN, PageView, cut};
 use crate::api::reply::Reply;
@@ -35,7 +36,7 @@ pub(super) async fn list_api_keys(
     params: Params<ListQuery>,
 ) -> Result<Reply<PageView<ApiKeyView<'static>>>, ApiError> {
     let query = params.read()?;
-    let tenant = query.tenant_id.as_deref().map(super::tenant_id).transpose()?;
+    let tenant = query.tenant_id.as_deref().map(|text| tenant_id("tenant_id", text)).transpose()?;
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     let list = format!("api-keys {:?} {tenant:?}", ctx.caller.reach);
     let after = match &query.cursor {

@@ -10,7 +10,6 @@ pub mod view;
 use aide::axum::ApiRouter;
 use aide::axum::routing::{delete_with, post_with};
 use aide::transform::TransformOperation;
-use domain::{Error, FieldCode, TenantId};
 
 use super::state::ApiState;
 
@@ -23,11 +22,6 @@ pub(super) fn routes() -> ApiRouter<ApiState> {
         .api_route("/v1/api-keys/{id}", delete_with(revoke::revoke_api_key, revoke::docs))
         .api_route("/v1/api-keys/{id}/rotate", post_with(rotate::rotate_api_key, rotate::docs))
         .api_route("/v1/internal/api-keys/verify", post_with(verify::verify_api_key, verify::docs))
-}
-
-/// A tenant named in a body or a query.
-fn tenant_id(text: &str) -> Result<TenantId, Error> {
-    text.parse().map_err(|_| Error::invalid("tenant_id", FieldCode::InvalidFormat, "is not a UUID"))
 }
 
 fn documented<'a>(operation: TransformOperation<'a>, id: &str, summary: &str, text: &str) -> TransformOperation<'a> {

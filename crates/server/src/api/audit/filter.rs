@@ -2,9 +2,10 @@
 //!
 //! Invariant: both have the same filters under the same rules, because one macro writes both.
 
-use domain::audit::publish::parse_rfc3339;
 use domain::{ActionPattern, Crud, Error, FieldCode, Result, TenantId, Timestamp, Violation};
 use store::AuditFilter;
+
+use crate::api::fields::{instant, tenant_id};
 
 /// The parameters as they were sent.
 pub(super) struct Asked {
@@ -27,8 +28,7 @@ impl Asked {
     pub(super) fn read(self) -> Result<AuditFilter> {
         let mut violations = Vec::new();
         let mut tenant = |field: &'static str, text: Option<String>| -> Option<TenantId> {
-            let id = text?.parse();
-            id.map_err(|_| violations.push(Violation::new(field, FieldCode::InvalidFormat, "must be a UUID"))).ok()
+            tenant_id(field, &text?).map_err(|violation| violations.push(violation)).ok()
         };
         let both = self.tenant_id.is_some() && self.former_tenant_id.is_some();
         let (tenant, former_tenant) =
@@ -45,12 +45,7 @@ impl Asked {
             }
         });
         let mut time = |field: &'static str, text: Option<String>| -> Option<Timestamp> {
-            let time = parse_rfc3339(&text?);
-            if time.is_none() {
-                let message = domain::audit::publish::RFC_3339;
-                violations.push(Violation::new(field, FieldCode::InvalidFormat, message));
-            }
-            time
+            instant(field, &text?).map_err(|violation| violations.push(violation)).ok()
         };
         let (from, to) = (time("from", self.from), time("to", self.to));
         if !violations.is_empty() {
