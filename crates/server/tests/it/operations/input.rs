@@ -1,16 +1,68 @@
 //! What every operation refuses of what it is sent.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::table::{Operation, of_the_api};
 use super::world::{World, on_both_stores};
 use super::wrong::{JSON, Wrong};
+use crate::support::client::{document, operation_of};
 
 fn with_a_body() -> impl Iterator<Item = &'static Operation> {
     of_the_api().filter(|row| row.body.is_some())
 }
 
+/// The members of a body, and whether each must be there, as the document has them.
+fn members(row: &Operation) -> Vec<(String, bool)> {
+    let operation = operation_of(&row.method(), row.path).unwrap();
+    let resolved = |schema: &Value| match schema["$ref"].as_str() {
+        Some(name) => document().pointer(name.trim_start_matches('#')).unwrap().clone(),
+        None => schema.clone(),
+    };
+    let mut schema = resolved(&operation["requestBody"]["content"][JSON]["schema"]);
+    if let Some(several) = schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()) {
+        let object = several.iter().map(resolved).find(|one| one["properties"].is_object());
+        schema = object.unwrap_or_else(|| panic!("{}: no object", row.id));
+    }
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let names = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name);
+    names.map(|name| (name.clone(), required.contains(&name.as_str()))).collect()
+}
+
 on_both_stores! {
+    async fn what_must_be_there_is_missed_and_null_is_as_good_as_nothing(world: World) {
+        let (mut required, mut optional) = (0, 0);
+        // A null in a merge patch removes something.
+        for row in with_a_body().filter(|row| row.verb != "PATCH") {
+            let subject = world.subject_of(row).await;
+            for (name, must) in members(row) {
+                let mut body = subject.body(row);
+                if must {
+                    required += 1;
+                    let mark = world.mark().await;
+                    assert!(body.as_object_mut().unwrap().remove(&name).is_some(), "{}: {name}", row.id);
+                    let wrong = Wrong::new(&world, row, world.service.admin.clone(), &subject).body(JSON, body.to_string());
+                    wrong.answers(422, "validation_failed").await.invalid(&[(&name, "required")]);
+                    world.nothing_since(&mark, row.id).await;
+                } else {
+                    optional += 1;
+                    let subject = world.subject_of(row).await;
+                    let mut body = subject.body(row);
+                    body[&name] = json!(null);
+                    // Who publishes without an actor says so.
+                    if row.id == "publish_events" && name == "actor" {
+                        body["is_anonymous"] = json!(true);
+                    }
+                    let body = Some((JSON, body.to_string().into_bytes()));
+                    let answer = world.send(&world.service.admin, &row.method(), &subject.url(row), body).await;
+                    assert_eq!(answer.status, row.success, "{} without {name}: {}", row.id, answer.text);
+                }
+            }
+        }
+        eprintln!("members: {required} that must be there, {optional} that need not");
+        assert!(required > 10 && optional > 10);
+        world.report("what_must_be_there_is_missed", with_a_body().count());
+    }
+
     async fn an_unknown_query_parameter_is_named(world: World) {
         for row in of_the_api() {
             let subject = world.subject_of(row).await;
