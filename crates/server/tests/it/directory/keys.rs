@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::until_silent;
 use crate::support::faulty::Faults;
 use crate::support::server::eventually;
 use crate::support::setup::{each_store, faulty, off, on, path_of, replicas};
@@ -190,12 +191,7 @@ each_store! {
         let made = make(&service).await;
         made.until_warm(&service, &faults).await;
         on(&faults.feed_away);
-        eventually("memory falls silent", async || {
-            let before = faults.reads();
-            made.verify(&service.admin).await;
-            faults.reads() > before
-        })
-        .await;
+        until_silent(&service.admin).await;
         assert_eq!(made.code(&service.admin).await, "valid", "the store is there");
         on(&faults.away);
         let refused = made.verify(&service.admin).await.problem(503, "unavailable");
