@@ -25,8 +25,18 @@ async fn asks(client: &Client, faults: &Faults, path: &str) -> bool {
     faults.reads() > before
 }
 
+/// Until an answer comes from memory, and what was written before was applied to it: a change that is applied late would
+/// make it be forgotten once more.
 async fn until_warm(service: &Service, faults: &Faults, path: &str) {
+    until_applied(faults).await;
     eventually("an answer from memory", async || !asks(&service.admin, faults, path).await).await;
+}
+
+/// Until two more questions to the feed began: the first has what was committed before, and the second comes after it was
+/// applied.
+async fn until_applied(faults: &Faults) {
+    let asked = faults.feed_calls();
+    eventually("the changes were applied", async || faults.feed_calls() >= asked + 3).await;
 }
 
 /// Until memory is past its bound of a second. That the store was asked once would say less: a change that is applied

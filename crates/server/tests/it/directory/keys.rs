@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::until_silent;
+use super::{until_applied, until_silent};
 use crate::support::faulty::Faults;
 use crate::support::server::eventually;
 use crate::support::setup::{each_store, faulty, off, on, path_of, replicas};
@@ -47,6 +47,7 @@ impl Made {
     }
 
     async fn until_warm(&self, service: &Service, faults: &Faults) {
+        until_applied(faults).await;
         eventually("an answer from memory", async || {
             let before = faults.reads();
             self.verify(&service.admin).await;
