@@ -75,7 +75,7 @@ struct Look {
 impl Reader {
     pub(super) async fn changes(&self, pools: &Arc<Pools>, after: ChangeSeq, limit: usize) -> Result<ChangePage> {
         let limit = limit.clamp(1, 100_000);
-        let pool = &pools.platform;
+        let pool = &pools.feed;
         // Each further round begins with more numbers settled than the one before, so this ends; two are the rule.
         loop {
             // Before the look: what was settled after it says nothing about what it could not see.
@@ -182,7 +182,7 @@ pub(super) async fn tell_commits(shared: Arc<Shared>) {
             () = shared.stop.cancelled() => return,
             () = shared.tell.notified() => {}
         }
-        let pool = shared.pools.load().platform.clone();
+        let pool = shared.pools.load().feed.clone();
         if let Err(error) = sqlx::query(SQL).bind(CHANNEL).execute(&pool).await {
             // Nothing is lost: followers also ask now and then.
             tracing::debug!(%error, "could not tell other replicas of a change");
@@ -197,7 +197,7 @@ pub(super) async fn hear_commits(shared: Arc<Shared>) {
         let pools = shared.pools.load_full();
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            outcome = hear(&shared, &pools.platform) => if let Err(error) = outcome {
+            outcome = hear(&shared, &pools.feed) => if let Err(error) = outcome {
                 tracing::debug!(%error, "the ear for changes of other replicas is being replaced");
             },
         }
