@@ -36,13 +36,22 @@ macro_rules! stamp_api_keys {
             }
 
             async fn api_keys_page(&mut self, tenant: Option<TenantId>, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>> {
-                const SQL: &str = concat!(
-                    "SELECT ", api_key_columns!(), " FROM api_keys k WHERE ($1 IS NULL OR k.tenant_id = $1) ",
-                    "AND ($2 IS NULL OR k.tenant_id = $2) AND ($3 IS NULL OR k.id < $3) ORDER BY k.id DESC LIMIT $4"
-                );
-                let (tenant, after) = (tenant.map(|id| id.0), page.after.map(|id| id.0));
-                let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-                self.api_key_where(SQL, |query| query.bind(tenant).bind(after).bind(limit)).await
+                // Only what was asked for: a condition that may be null would make SQLite walk the keys of all tenants.
+                let own = self.scope.tenant();
+                attempt!(self, conn => {
+                    let mut query = sqlx::QueryBuilder::<Db>::new(concat!(
+                        "SELECT ", api_key_columns!(), " FROM api_keys k WHERE 1 = 1"
+                    ));
+                    for tenant in [own, tenant].into_iter().flatten() {
+                        query.push(" AND k.tenant_id = ").push_bind(tenant.0);
+                    }
+                    if let Some(after) = page.after {
+                        query.push(" AND k.id < ").push_bind(after.0);
+                    }
+                    query.push(" ORDER BY k.id DESC LIMIT ");
+                    query.push_bind(i64::try_from(page.limit).unwrap_or(i64::MAX));
+                    query.build().fetch_all(conn).await?.iter().map(api_key_of).collect()
+                })
             }
         }
 

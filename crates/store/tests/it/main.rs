@@ -8,6 +8,7 @@
 
 mod audit_months;
 mod contract;
+mod lists_sqlite;
 mod migrations;
 mod postgres_feed;
 mod postgres_hosts;
