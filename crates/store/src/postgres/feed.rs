@@ -26,21 +26,26 @@ const CHANNEL: &str = "tenant_registry_changes";
 /// How many looks wait at once; what lies behind the last of them is looked at once the first are over.
 const LOOKS_MAX: usize = 64;
 
-/// Appends changes as the last statement before the commit.
+/// How many changes one statement writes.
+const CHUNK: usize = 5_000;
+
+/// Appends changes as the last statements before the commit: the first takes the lock, which the transaction keeps.
 pub(super) async fn append(conn: &mut sqlx::PgConnection, changes: &[NewChange]) -> Result<()> {
-    let kinds: Vec<&str> = changes.iter().map(|change| change.kind.as_str()).collect();
-    let ops: Vec<&str> = changes.iter().map(|change| change.op.as_str()).collect();
-    let tenants: Vec<Option<Uuid>> = changes.iter().map(|change| change.tenant_id.map(|id| id.0)).collect();
-    let entities: Vec<&str> = changes.iter().map(|change| change.id.as_str()).collect();
-    let values: Vec<Option<&str>> = changes.iter().map(|change| change.value.as_deref()).collect();
-    sqlx::query("SELECT feed_append($1, $2, $3, $4, $5)")
-        .bind(kinds)
-        .bind(ops)
-        .bind(tenants)
-        .bind(entities)
-        .bind(values)
-        .execute(conn)
-        .await?;
+    for chunk in changes.chunks(CHUNK) {
+        let kinds: Vec<&str> = chunk.iter().map(|change| change.kind.as_str()).collect();
+        let ops: Vec<&str> = chunk.iter().map(|change| change.op.as_str()).collect();
+        let tenants: Vec<Option<Uuid>> = chunk.iter().map(|change| change.tenant_id.map(|id| id.0)).collect();
+        let entities: Vec<&str> = chunk.iter().map(|change| change.id.as_str()).collect();
+        let values: Vec<Option<&str>> = chunk.iter().map(|change| change.value.as_deref()).collect();
+        sqlx::query("SELECT feed_append($1, $2, $3, $4, $5)")
+            .bind(kinds)
+            .bind(ops)
+            .bind(tenants)
+            .bind(entities)
+            .bind(values)
+            .execute(&mut *conn)
+            .await?;
+    }
     Ok(())
 }
 

@@ -319,11 +319,13 @@ stamp_tenants!(
     PgTx,
     for_update = " FOR UPDATE OF t",
     skip_locked = " FOR UPDATE OF t SKIP LOCKED",
-    lock_family = Some("SELECT pg_advisory_xact_lock(1953653105, hashtext($1))")
+    lock_family = Some("SELECT pg_advisory_xact_lock(1953653105, hashtext($1))"),
+    // A tenant with very many keys takes many times what other statements may.
+    patience = Some("SET LOCAL statement_timeout = '10min'")
 );
 stamp_catalog_reads!(PgTx);
 stamp_catalog!(PgTx, for_update = " FOR UPDATE", key_share = " FOR KEY SHARE");
-stamp_api_keys!(PgTx, for_update = " FOR UPDATE OF k");
+stamp_api_keys!(PgTx, for_update = " FOR UPDATE OF k", for_note = " FOR NO KEY UPDATE OF k SKIP LOCKED");
 stamp_audit!(PgTx);
 stamp_idempotency!(PgTx);
 stamp_port!(PgTx);

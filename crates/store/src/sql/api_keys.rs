@@ -4,9 +4,10 @@
 //! never moves a time backwards.
 
 /// Stamps the reads of keys as inherent methods, which `ReadTx` delegates to, and `ApiKeys`. `for_update` is the
-/// backend's row lock on `k`.
+/// backend's row lock on `k`; `for_note` the lock of the note of their use, which passes over what somebody else holds and
+/// leaves foreign keys alone.
 macro_rules! stamp_api_keys {
-    ($tx:ty, for_update = $for_update:literal) => {
+    ($tx:ty, for_update = $for_update:literal, for_note = $for_note:literal) => {
         impl $tx {
             async fn api_key_where(
                 &mut self,
@@ -116,9 +117,10 @@ macro_rules! stamp_api_keys {
             }
 
             async fn note_api_key_use(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<u64> {
-                // Rows are locked in one order, so that two replicas that note the same keys do not wait for each other.
+                // Who deletes a tenant or ends a key is not waited for: its locks may be taken in another order. What is
+                // passed over is noted with the key's next use.
                 const TAIL: &str = concat!(
-                    "), held AS (SELECT k.id FROM api_keys k WHERE k.id IN (SELECT id FROM used) ORDER BY k.id", $for_update,
+                    "), held AS (SELECT k.id FROM api_keys k WHERE k.id IN (SELECT id FROM used) ORDER BY k.id", $for_note,
                     ") UPDATE api_keys SET last_used_at = used.used_at FROM used, held \
                      WHERE held.id = used.id AND api_keys.id = used.id \
                      AND (api_keys.last_used_at IS NULL OR api_keys.last_used_at < used.used_at)"

@@ -12,6 +12,7 @@ mod lists_sqlite;
 mod migrations;
 mod postgres_feed;
 mod postgres_hosts;
+mod postgres_keys;
 mod roles;
 mod sqlite_full;
 mod support;
