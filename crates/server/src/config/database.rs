@@ -85,7 +85,7 @@ pub struct DatabaseConfig {
     pub migration_url: Option<DatabaseUrl>,
     /// `MIGRATE_ON_START`.
     pub migrate_on_start: bool,
-    /// `DATABASE_MAX_CONNECTIONS`, per pool.
+    /// `DATABASE_MAX_CONNECTIONS`, per pool of requests.
     pub max_connections: u32,
     /// `DATABASE_STATEMENT_TIMEOUT_SECONDS`.
     pub statement_timeout: Duration,

@@ -225,8 +225,9 @@ pub static ALL: &[Setting] = &[
     },
     Setting {
         value_name: "COUNT",
-        summary: "Largest number of PostgreSQL connections, per pool",
-        details: "Replicas times pools times this must stay below the server's `max_connections`.",
+        summary: "Largest number of PostgreSQL connections, per pool of requests",
+        details: "A replica has two such pools and up to 5 connections beside them; all replicas together must stay below the \
+            server's `max_connections`.",
         ..setting(Section::Database, "DATABASE_MAX_CONNECTIONS", "16")
     },
     Setting {

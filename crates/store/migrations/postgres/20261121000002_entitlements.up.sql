@@ -60,6 +60,10 @@ CREATE TABLE catalog_requests (
 );
 -- One open request of a tenant for a product.
 CREATE UNIQUE INDEX catalog_requests_open ON catalog_requests (tenant_id, product) WHERE status = 'open';
+-- What lists of requests that stand alike walk along: a tenant's, and everybody's. Without the first, the second would be
+-- taken for a tenant's as well.
+CREATE INDEX catalog_requests_of_tenant_by_status ON catalog_requests (tenant_id, status, id);
+CREATE INDEX catalog_requests_by_status ON catalog_requests (status, id);
 
 ALTER TABLE products ENABLE ROW LEVEL SECURITY;
 ALTER TABLE products FORCE ROW LEVEL SECURITY;

@@ -26,21 +26,26 @@ const CHANNEL: &str = "tenant_registry_changes";
 /// How many looks wait at once; what lies behind the last of them is looked at once the first are over.
 const LOOKS_MAX: usize = 64;
 
-/// Appends changes as the last statement before the commit.
+/// How many changes one statement writes.
+const CHUNK: usize = 5_000;
+
+/// Appends changes as the last statements before the commit: the first takes the lock, which the transaction keeps.
 pub(super) async fn append(conn: &mut sqlx::PgConnection, changes: &[NewChange]) -> Result<()> {
-    let kinds: Vec<&str> = changes.iter().map(|change| change.kind.as_str()).collect();
-    let ops: Vec<&str> = changes.iter().map(|change| change.op.as_str()).collect();
-    let tenants: Vec<Option<Uuid>> = changes.iter().map(|change| change.tenant_id.map(|id| id.0)).collect();
-    let entities: Vec<&str> = changes.iter().map(|change| change.id.as_str()).collect();
-    let values: Vec<Option<&str>> = changes.iter().map(|change| change.value.as_deref()).collect();
-    sqlx::query("SELECT feed_append($1, $2, $3, $4, $5)")
-        .bind(kinds)
-        .bind(ops)
-        .bind(tenants)
-        .bind(entities)
-        .bind(values)
-        .execute(conn)
-        .await?;
+    for chunk in changes.chunks(CHUNK) {
+        let kinds: Vec<&str> = chunk.iter().map(|change| change.kind.as_str()).collect();
+        let ops: Vec<&str> = chunk.iter().map(|change| change.op.as_str()).collect();
+        let tenants: Vec<Option<Uuid>> = chunk.iter().map(|change| change.tenant_id.map(|id| id.0)).collect();
+        let entities: Vec<&str> = chunk.iter().map(|change| change.id.as_str()).collect();
+        let values: Vec<Option<&str>> = chunk.iter().map(|change| change.value.as_deref()).collect();
+        sqlx::query("SELECT feed_append($1, $2, $3, $4, $5)")
+            .bind(kinds)
+            .bind(ops)
+            .bind(tenants)
+            .bind(entities)
+            .bind(values)
+            .execute(&mut *conn)
+            .await?;
+    }
     Ok(())
 }
 
@@ -75,7 +80,7 @@ struct Look {
 impl Reader {
     pub(super) async fn changes(&self, pools: &Arc<Pools>, after: ChangeSeq, limit: usize) -> Result<ChangePage> {
         let limit = limit.clamp(1, 100_000);
-        let pool = &pools.platform;
+        let pool = &pools.feed;
         // Each further round begins with more numbers settled than the one before, so this ends; two are the rule.
         loop {
             // Before the look: what was settled after it says nothing about what it could not see.
@@ -182,7 +187,7 @@ pub(super) async fn tell_commits(shared: Arc<Shared>) {
             () = shared.stop.cancelled() => return,
             () = shared.tell.notified() => {}
         }
-        let pool = shared.pools.load().platform.clone();
+        let pool = shared.pools.load().feed.clone();
         if let Err(error) = sqlx::query(SQL).bind(CHANNEL).execute(&pool).await {
             // Nothing is lost: followers also ask now and then.
             tracing::debug!(%error, "could not tell other replicas of a change");
@@ -197,7 +202,7 @@ pub(super) async fn hear_commits(shared: Arc<Shared>) {
         let pools = shared.pools.load_full();
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            outcome = hear(&shared, &pools.platform) => if let Err(error) = outcome {
+            outcome = hear(&shared, &pools.feed) => if let Err(error) = outcome {
                 tracing::debug!(%error, "the ear for changes of other replicas is being replaced");
             },
         }

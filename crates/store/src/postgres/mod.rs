@@ -54,6 +54,9 @@ type RowOf = sqlx::postgres::PgRow;
 type Arguments = sqlx::postgres::PgArguments;
 type Query<'q, D, A> = sqlx::query::Query<'q, D, A>;
 
+/// The connections that follow the feed: one listens, and a look at the feed and a message to the other replicas need not
+/// wait for each other.
+const FEED_CONNECTIONS: u32 = 3;
 /// The SQLSTATE of connections that the server ended: admin_shutdown.
 const ADMIN_SHUTDOWN: &str = "57P01";
 
@@ -62,7 +65,7 @@ const ADMIN_SHUTDOWN: &str = "57P01";
 pub struct PgSettings {
     /// `postgres://user:password@host1:5432,host2/database?options`
     pub url: Secret,
-    /// At most this many connections for each scope.
+    /// At most this many connections for each scope. A few more follow the change feed.
     pub max_connections: u32,
     /// After this long a statement is given up.
     pub statement_timeout: Duration,
@@ -104,7 +107,8 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// The two pools on one host.
+/// The pools on one host: one for each scope, and one for the feed, which must be followed while requests hold all of
+/// theirs. What is in memory would pass its bound of age otherwise, and every read would want a connection as well.
 #[derive(Debug)]
 struct Pools {
     host: usize,
@@ -112,6 +116,7 @@ struct Pools {
     generation: u64,
     platform: PgPool,
     tenant: PgPool,
+    feed: PgPool,
 }
 
 impl PgStore {
@@ -125,7 +130,7 @@ impl PgStore {
         let host = hosts.writable().await?;
         roles::check_membership(&hosts.options(host)).await?;
         let pools = Pools::new(&settings, &hosts, host, 0);
-        for pool in [&pools.platform, &pools.tenant] {
+        for pool in [&pools.platform, &pools.tenant, &pools.feed] {
             pool.acquire().await?;
         }
         let (wake, _) = watch::channel(0);
@@ -200,9 +205,9 @@ impl Pools {
             // Bounds how long a client that hangs between two statements can hold back the feed.
             ("idle_in_transaction_session_timeout", millis(settings.statement_timeout)),
         ]);
-        let pool = |role: &'static str| {
+        let pool = |role: &'static str, connections: u32| {
             PgPoolOptions::new()
-                .max_connections(settings.max_connections)
+                .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(5))
                 .idle_timeout(Duration::from_secs(600))
                 .max_lifetime(Duration::from_secs(1_800))
@@ -215,11 +220,17 @@ impl Pools {
                 })
                 .connect_lazy_with(options.clone())
         };
-        Self { host, generation, platform: pool(roles::PLATFORM), tenant: pool(roles::TENANT) }
+        Self {
+            host,
+            generation,
+            platform: pool(roles::PLATFORM, settings.max_connections),
+            tenant: pool(roles::TENANT, settings.max_connections),
+            feed: pool(roles::PLATFORM, FEED_CONNECTIONS),
+        }
     }
 
     async fn close(&self) {
-        tokio::join!(self.platform.close(), self.tenant.close());
+        tokio::join!(self.platform.close(), self.tenant.close(), self.feed.close());
     }
 }
 
@@ -239,7 +250,7 @@ impl Store for PgStore {
     }
 
     async fn head(&self) -> Result<ChangeSeq> {
-        feed::head(&self.platform()).await.map_err(|error| self.shared.note(error))
+        feed::head(&self.shared.pools.load().feed.clone()).await.map_err(|error| self.shared.note(error))
     }
 
     fn wake(&self) -> watch::Receiver<u64> {
@@ -308,11 +319,13 @@ stamp_tenants!(
     PgTx,
     for_update = " FOR UPDATE OF t",
     skip_locked = " FOR UPDATE OF t SKIP LOCKED",
-    lock_family = Some("SELECT pg_advisory_xact_lock(1953653105, hashtext($1))")
+    lock_family = Some("SELECT pg_advisory_xact_lock(1953653105, hashtext($1))"),
+    // A tenant with very many keys takes many times what other statements may.
+    patience = Some("SET LOCAL statement_timeout = '10min'")
 );
 stamp_catalog_reads!(PgTx);
 stamp_catalog!(PgTx, for_update = " FOR UPDATE", key_share = " FOR KEY SHARE");
-stamp_api_keys!(PgTx, for_update = " FOR UPDATE OF k");
+stamp_api_keys!(PgTx, for_update = " FOR UPDATE OF k", for_note = " FOR NO KEY UPDATE OF k SKIP LOCKED");
 stamp_audit!(PgTx);
 stamp_idempotency!(PgTx);
 stamp_port!(PgTx);

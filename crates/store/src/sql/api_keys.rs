@@ -4,9 +4,10 @@
 //! never moves a time backwards.
 
 /// Stamps the reads of keys as inherent methods, which `ReadTx` delegates to, and `ApiKeys`. `for_update` is the
-/// backend's row lock on `k`.
+/// backend's row lock on `k`; `for_note` the lock of the note of their use, which passes over what somebody else holds and
+/// leaves foreign keys alone.
 macro_rules! stamp_api_keys {
-    ($tx:ty, for_update = $for_update:literal) => {
+    ($tx:ty, for_update = $for_update:literal, for_note = $for_note:literal) => {
         impl $tx {
             async fn api_key_where(
                 &mut self,
@@ -36,13 +37,22 @@ macro_rules! stamp_api_keys {
             }
 
             async fn api_keys_page(&mut self, tenant: Option<TenantId>, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>> {
-                const SQL: &str = concat!(
-                    "SELECT ", api_key_columns!(), " FROM api_keys k WHERE ($1 IS NULL OR k.tenant_id = $1) ",
-                    "AND ($2 IS NULL OR k.tenant_id = $2) AND ($3 IS NULL OR k.id < $3) ORDER BY k.id DESC LIMIT $4"
-                );
-                let (tenant, after) = (tenant.map(|id| id.0), page.after.map(|id| id.0));
-                let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-                self.api_key_where(SQL, |query| query.bind(tenant).bind(after).bind(limit)).await
+                // Only what was asked for: a condition that may be null would make SQLite walk the keys of all tenants.
+                let own = self.scope.tenant();
+                attempt!(self, conn => {
+                    let mut query = sqlx::QueryBuilder::<Db>::new(concat!(
+                        "SELECT ", api_key_columns!(), " FROM api_keys k WHERE 1 = 1"
+                    ));
+                    for tenant in [own, tenant].into_iter().flatten() {
+                        query.push(" AND k.tenant_id = ").push_bind(tenant.0);
+                    }
+                    if let Some(after) = page.after {
+                        query.push(" AND k.id < ").push_bind(after.0);
+                    }
+                    query.push(" ORDER BY k.id DESC LIMIT ");
+                    query.push_bind(i64::try_from(page.limit).unwrap_or(i64::MAX));
+                    query.build().fetch_all(conn).await?.iter().map(api_key_of).collect()
+                })
             }
         }
 
@@ -107,9 +117,10 @@ macro_rules! stamp_api_keys {
             }
 
             async fn note_api_key_use(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<u64> {
-                // Rows are locked in one order, so that two replicas that note the same keys do not wait for each other.
+                // Who deletes a tenant or ends a key is not waited for: its locks may be taken in another order. What is
+                // passed over is noted with the key's next use.
                 const TAIL: &str = concat!(
-                    "), held AS (SELECT k.id FROM api_keys k WHERE k.id IN (SELECT id FROM used) ORDER BY k.id", $for_update,
+                    "), held AS (SELECT k.id FROM api_keys k WHERE k.id IN (SELECT id FROM used) ORDER BY k.id", $for_note,
                     ") UPDATE api_keys SET last_used_at = used.used_at FROM used, held \
                      WHERE held.id = used.id AND api_keys.id = used.id \
                      AND (api_keys.last_used_at IS NULL OR api_keys.last_used_at < used.used_at)"

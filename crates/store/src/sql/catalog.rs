@@ -1,7 +1,8 @@
 //! Products, entitlements, trials and requests: reads and writes, stamped onto both backends.
 //!
-//! Invariant: every write of an entitlement notes its change for the feed in the transaction; products and requests are
-//! no part of the feed, since no follower decides by them.
+//! Invariants: every write of an entitlement notes its change for the feed in the transaction; products and requests are
+//! no part of the feed, since no follower decides by them. A page is read with the conditions that were asked for and no
+//! others, since one that may be null makes SQLite walk the rows of all tenants.
 
 /// The columns of an entitlement.
 macro_rules! entitlement_columns {
@@ -73,24 +74,25 @@ macro_rules! stamp_catalog_reads {
                 filter: &EntitlementFilter,
                 page: Page<EntitlementId>,
             ) -> Result<Vec<EntitlementRow>> {
-                const SQL: &str = concat!(
-                    "SELECT ", entitlement_columns!(), ", CASE WHEN t.status = 'trial' AND t.trial_ends_at <= $4 ",
-                    "THEN 'frozen' ELSE t.status END AS tenant_status ",
-                    "FROM entitlements e JOIN tenants t ON t.id = e.tenant_id ",
-                    "WHERE ($1 IS NULL OR e.tenant_id = $1) AND ($2 IS NULL OR e.tenant_id = $2) ",
-                    "AND ($3 IS NULL OR e.id < $3) ORDER BY e.id DESC LIMIT $5"
-                );
-                let own = self.scope.tenant().map(|id| id.0);
-                let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+                let own = self.scope.tenant();
                 attempt!(self, conn => {
-                    let rows = sqlx::query(SQL)
-                        .bind(own)
-                        .bind(filter.tenant.map(|id| id.0))
-                        .bind(page.after.map(|id| id.0))
-                        .bind(Ts(filter.now))
-                        .bind(limit)
-                        .fetch_all(conn)
-                        .await?;
+                    let mut query = sqlx::QueryBuilder::<Db>::new(concat!(
+                        "SELECT ", entitlement_columns!(), ", CASE WHEN t.status = 'trial' AND t.trial_ends_at <= "
+                    ));
+                    query.push_bind(Ts(filter.now));
+                    query.push(
+                        " THEN 'frozen' ELSE t.status END AS tenant_status \
+                         FROM entitlements e JOIN tenants t ON t.id = e.tenant_id WHERE 1 = 1",
+                    );
+                    for tenant in [own, filter.tenant].into_iter().flatten() {
+                        query.push(" AND e.tenant_id = ").push_bind(tenant.0);
+                    }
+                    if let Some(after) = page.after {
+                        query.push(" AND e.id < ").push_bind(after.0);
+                    }
+                    query.push(" ORDER BY e.id DESC LIMIT ");
+                    query.push_bind(i64::try_from(page.limit).unwrap_or(i64::MAX));
+                    let rows = query.build().fetch_all(conn).await?;
                     let read = |row: &RowOf| {
                         let status = word("tenant_status", &row.cell::<String>("tenant_status")?, Status::from_word)?;
                         Ok(EntitlementRow { entitlement: entitlement_of(row)?, tenant_frozen: status == Status::Frozen })
@@ -144,22 +146,23 @@ macro_rules! stamp_catalog_reads {
                 filter: &RequestFilter,
                 page: Page<CatalogRequestId>,
             ) -> Result<Vec<CatalogRequest>> {
-                const SQL: &str = concat!(
-                    "SELECT ", request_columns!(), " FROM catalog_requests r ",
-                    "WHERE ($1 IS NULL OR r.tenant_id = $1) AND ($2 IS NULL OR r.tenant_id = $2) ",
-                    "AND ($3 IS NULL OR r.status = $3) AND ($4 IS NULL OR r.id < $4) ORDER BY r.id DESC LIMIT $5"
-                );
-                let own = self.scope.tenant().map(|id| id.0);
-                let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+                let own = self.scope.tenant();
                 attempt!(self, conn => {
-                    let rows = sqlx::query(SQL)
-                        .bind(own)
-                        .bind(filter.tenant.map(|id| id.0))
-                        .bind(filter.status.map(|status| status.as_str()))
-                        .bind(page.after.map(|id| id.0))
-                        .bind(limit)
-                        .fetch_all(conn)
-                        .await?;
+                    let mut query = sqlx::QueryBuilder::<Db>::new(concat!(
+                        "SELECT ", request_columns!(), " FROM catalog_requests r WHERE 1 = 1"
+                    ));
+                    for tenant in [own, filter.tenant].into_iter().flatten() {
+                        query.push(" AND r.tenant_id = ").push_bind(tenant.0);
+                    }
+                    if let Some(status) = filter.status {
+                        query.push(" AND r.status = ").push_bind(status.as_str());
+                    }
+                    if let Some(after) = page.after {
+                        query.push(" AND r.id < ").push_bind(after.0);
+                    }
+                    query.push(" ORDER BY r.id DESC LIMIT ");
+                    query.push_bind(i64::try_from(page.limit).unwrap_or(i64::MAX));
+                    let rows = query.build().fetch_all(conn).await?;
                     rows.iter().map(request_of).collect()
                 })
             }

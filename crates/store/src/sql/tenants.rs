@@ -98,9 +98,16 @@ macro_rules! stamp_tenant_reads {
 pub(crate) use stamp_tenant_reads;
 
 /// Stamps `Tenants`. `for_update` and `skip_locked` are the backend's row locks; `lock_family` holds back everybody else
-/// who writes a route that could shadow this one, where the backend has more than one writer.
+/// who writes a route that could shadow this one, where the backend has more than one writer; `patience` gives the rest of
+/// the transaction time for what goes with a tenant, where the backend bounds its statements.
 macro_rules! stamp_tenants {
-    ($tx:ty, for_update = $for_update:literal, skip_locked = $skip_locked:literal, lock_family = $lock_family:expr) => {
+    (
+        $tx:ty,
+        for_update = $for_update:literal,
+        skip_locked = $skip_locked:literal,
+        lock_family = $lock_family:expr,
+        patience = $patience:expr
+    ) => {
         #[async_trait]
         impl Tenants for $tx {
             async fn lock_tenant(&mut self, id: TenantId) -> Result<Option<Tenant>> {
@@ -180,7 +187,14 @@ macro_rules! stamp_tenants {
             async fn delete_tenant(&mut self, tenant: &Tenant, at: Timestamp) -> Result<()> {
                 const TOMBSTONE: &str = "INSERT INTO deleted_tenants (id, slug, name, deleted_at) VALUES ($1, $2, $3, $4)";
                 const SQL: &str = "DELETE FROM tenants WHERE ($1 IS NULL OR id = $1) AND id = $2";
+                let patience: Option<&'static str> = $patience;
                 let own = self.scope.tenant().map(|id| id.0);
+                if let Some(patience) = patience {
+                    attempt!(self, platform conn => {
+                        sqlx::query(patience).execute(conn).await?;
+                        Ok(())
+                    })?;
+                }
                 // They go with the tenant, and the feed is told of each.
                 let entitlements = self.entitlements_of(tenant.id).await?;
                 let keys = attempt!(self, platform conn => {

@@ -235,10 +235,10 @@ impl SqliteTx {
 }
 
 stamp_tenant_reads!(SqliteTx);
-stamp_tenants!(SqliteTx, for_update = "", skip_locked = "", lock_family = None);
+stamp_tenants!(SqliteTx, for_update = "", skip_locked = "", lock_family = None, patience = None);
 stamp_catalog_reads!(SqliteTx);
 stamp_catalog!(SqliteTx, for_update = "", key_share = "");
-stamp_api_keys!(SqliteTx, for_update = "");
+stamp_api_keys!(SqliteTx, for_update = "", for_note = "");
 stamp_audit!(SqliteTx);
 stamp_idempotency!(SqliteTx);
 stamp_port!(SqliteTx);

@@ -286,3 +286,36 @@ postgres_test!(a_page_of_one_tenant_walks_along_its_index, async |backend: &Post
     let read = count(&mut superuser, read).await;
     assert!(read < 1_000, "{read} rows were read for 100");
 });
+
+postgres_test!(a_batch_of_a_deleted_tenants_events_reads_its_own_rows, async |backend: &Postgres| {
+    const BATCH: usize = 1_000;
+    let (gone, other) = (frozen("gone", &[]), tenant("other"));
+    create(&backend.store(), &gone).await.unwrap();
+    create(&backend.store(), &other).await.unwrap();
+    let mut superuser = backend.superuser().await;
+    let months =
+        "SELECT count(audit_make_partition((now() - n * interval '1 month')::date)) FROM generate_series(1, 12) AS n";
+    assert_eq!(count(&mut superuser, months).await, 12);
+    for whose in [&gone, &other] {
+        let sql = format!(
+            "INSERT INTO audit_events (id, tenant_id, former_tenant_id, action, crud, created, received, is_anonymous, \
+             is_failure, fields, metadata) SELECT gen_random_uuid(), '{0}', '{0}', 'tick', 'c', now(), \
+             now() - n * interval '12 minutes', true, false, '{{}}', '{{}}' FROM generate_series(1, 40000) AS n",
+            whose.id
+        );
+        run(&mut superuser, &sql).await.unwrap();
+    }
+    run(&mut superuser, "ANALYZE audit_events").await.unwrap();
+    // Where row security costs the owner nothing, reading everything is cheapest by the planner's reckoning.
+    run(&mut superuser, "ALTER TABLE audit_events NO FORCE ROW LEVEL SECURITY").await.unwrap();
+    delete(&backend.store(), &gone).await.unwrap();
+    let read = "SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint FROM pg_stat_xact_all_tables \
+        WHERE relname LIKE 'audit_events%'";
+    let mut platform = backend.service(roles::PLATFORM).await;
+    run(&mut platform, "BEGIN").await.unwrap();
+    let detach = format!("SELECT audit_detach('{}', {BATCH})", gone.id);
+    assert_eq!(count(&mut platform, &detach).await, 1_000);
+    let read = count(&mut platform, read).await;
+    assert!((1_000..8_000).contains(&read), "{read} rows were read for a batch of {BATCH}");
+    run(&mut platform, "ROLLBACK").await.unwrap();
+});

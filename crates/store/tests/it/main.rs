@@ -8,9 +8,11 @@
 
 mod audit_months;
 mod contract;
+mod lists_sqlite;
 mod migrations;
 mod postgres_feed;
 mod postgres_hosts;
+mod postgres_keys;
 mod roles;
 mod sqlite_full;
 mod support;

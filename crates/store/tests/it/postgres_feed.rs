@@ -398,6 +398,26 @@ postgres_test!(a_storm_of_writers_is_followed_without_a_gap, async |backend: &Po
     follower.close().await;
 });
 
+postgres_test!(the_feed_is_followed_while_requests_hold_all_their_connections, async |backend: &Postgres| {
+    let replica = backend.replica(|settings| settings.max_connections = 2).await;
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        requests.push(replica.begin(store::Scope::Platform).await.unwrap());
+    }
+    let mut wake = replica.wake();
+    wake.mark_unchanged();
+    create(&backend.store(), &tenant("acme")).await.unwrap();
+    let soon = Duration::from_secs(4);
+    // Heard of, read, and told where the feed ends: none of it waits for a request.
+    tokio::time::timeout(soon, wake.changed()).await.expect("the replica hears of it").unwrap();
+    let page = tokio::time::timeout(soon, replica.changes(START, 10)).await.expect("the feed is read").unwrap();
+    assert_eq!((page.changes.len(), page.complete), (1, true));
+    let head = tokio::time::timeout(soon, replica.head()).await.expect("the head is read").unwrap();
+    assert_eq!(head, page.changes[0].seq);
+    drop(requests);
+    replica.close().await;
+});
+
 #[tokio::test]
 async fn a_dead_connection_is_no_reader_of_the_feed() {
     let Some(backend) = or_skip::<Postgres>("postgres_feed::a_dead_connection_is_no_reader_of_the_feed").await else {
