@@ -33,13 +33,17 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// What is wrong with the events, each field named with the place of its event in an array.
+    /// What is wrong with the events, as much as is told at once, each field named with the place of its event in an array.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         let mut violations = Vec::new();
         for (place, event) in self.events.iter().enumerate() {
             let at = if self.is_array { format!("{place}.") } else { String::new() };
             event.check(&at, &mut violations);
+            if violations.len() >= VIOLATIONS_MAX {
+                violations.truncate(VIOLATIONS_MAX);
+                break;
+            }
         }
         violations
     }
