@@ -7,7 +7,7 @@ use aide::generate::GenContext;
 use aide::openapi::{MediaType, Operation, Response as DocResponse, SchemaObject, StatusCode as DocStatus};
 use aide::transform::TransformOperation;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::{AuditEvent, Error};
@@ -15,9 +15,9 @@ use futures_util::stream;
 use http::Method;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, VARY};
 
-use super::accept::Format;
+use super::accept::{Accepted, Format};
 use super::csv;
-use super::filter::filtered;
+use super::filter::{filtered, judge_caller};
 use super::view::EventView;
 use crate::api::auth::{AuditRead, TenantScoped};
 use crate::api::error::ApiError;
@@ -40,9 +40,12 @@ pub(super) async fn export_audit_events(
     TenantScoped(ctx, _): TenantScoped<AuditRead>,
     State(state): State<ApiState>,
     method: Method,
-    format: Format,
+    accepted: Accepted,
+    RawQuery(sent): RawQuery,
     params: Params<ExportQuery>,
 ) -> Result<ExportReply, ApiError> {
+    judge_caller(&ctx.caller, sent.as_deref())?;
+    let format = accepted.read()?;
     let filter = params.read()?.filter()?;
     let mut export = state.app.export_audit_events(ctx, filter).await?;
     // The first page comes before the answer, so that a store that is away is a 503 and no broken file. Who asks for the
