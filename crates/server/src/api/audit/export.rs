@@ -46,6 +46,7 @@ pub(super) async fn export_audit_events(
 ) -> Result<ExportReply, ApiError> {
     judge_caller(&ctx.caller, sent.as_deref())?;
     let format = accepted.read()?;
+    let request = ctx.request_id.clone();
     let filter = params.read()?.filter()?;
     let mut export = state.app.export_audit_events(ctx, filter).await?;
     // The first page comes before the answer, so that a store that is away is a 503 and no broken file. Who asks for the
@@ -56,20 +57,22 @@ pub(super) async fn export_audit_events(
         Format::Ndjson => Vec::new(),
     };
     start.extend(render(format, first.as_deref().unwrap_or_default())?);
-    let rest = stream::try_unfold((export, Some(start)), move |(mut export, start)| async move {
+    let rest = stream::try_unfold((export, Some(start), request), move |(mut export, start, request)| async move {
         let bytes = match start {
             Some(start) => start,
             None => match next(format, &mut export).await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => return Ok(None),
                 Err(error) => {
-                    tracing::warn!(%error, "an export broke off");
+                    // The answer has begun, so this is no longer inside the request's own span.
+                    let request_id = request.as_deref().unwrap_or_default();
+                    tracing::warn!(%error, request_id, "an export broke off");
                     // Ends the connection without the file's end: half an export must not look like a whole one.
                     return Err(io::Error::other("the export broke off"));
                 }
             },
         };
-        Ok(Some((Bytes::from(bytes), (export, None))))
+        Ok(Some((Bytes::from(bytes), (export, None, request))))
     });
     Ok(ExportReply { format, body: Body::from_stream(rest) })
 }
