@@ -20,9 +20,26 @@ pub fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
+/// The most characters of a member's name, chosen by whoever sent it, that an answer repeats.
+pub const TOLD_NAME_MAX: usize = 60;
+
+/// A member's name as an answer may repeat it: cut where it is long, so that no answer grows with what is sent.
+#[must_use]
+pub fn told_name(name: &str) -> &str {
+    name.char_indices().nth(TOLD_NAME_MAX).and_then(|(end, _)| name.get(..end)).unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::fold;
+    use super::{TOLD_NAME_MAX, fold, told_name};
+
+    #[test]
+    fn a_long_name_is_cut_where_it_is_told() {
+        let name = "ä".repeat(TOLD_NAME_MAX);
+        assert_eq!(told_name(&name), name);
+        assert_eq!(told_name(&format!("{name}b")), name);
+        assert_eq!(told_name(""), "");
+    }
 
     #[test]
     fn folding_twice_is_folding_once() {

@@ -188,9 +188,11 @@ impl Rules<'_> {
         self.map(&format!("{field}.fields"), &party.fields);
     }
 
+    /// Of a map with too many members nothing else is said: there may be as many as fit into a body.
     fn map(&mut self, field: &str, map: &BTreeMap<String, String>) {
         if map.len() > MAP_MAX {
             self.add(field, FieldCode::TooLong, format!("may have at most {MAP_MAX} members"));
+            return;
         }
         for (key, value) in map {
             let fits = |text: &str, min, max| {
@@ -198,7 +200,7 @@ impl Rules<'_> {
             };
             // The member's name is made only where there is something to say of it.
             if !fits(key, 1, MAP_KEY_MAX) || !fits(value, 0, MAP_VALUE_MAX) {
-                let name = format!("{field}.{key}");
+                let name = format!("{field}.{}", text::told_name(key));
                 let before = self.violations.len();
                 self.length(&name, key, 1, MAP_KEY_MAX);
                 if self.violations.len() == before {
@@ -293,6 +295,19 @@ mod tests {
             ]
             .map(|field| (field, FieldCode::TooLong)),
         );
+    }
+
+    #[test]
+    fn of_a_crowded_map_only_that_is_said() {
+        let crowded = map(MAP_MAX + 1, MAP_KEY_MAX + 1, MAP_VALUE_MAX + 1);
+        check(&NewEvent { fields: crowded, ..event() }, &[("fields", FieldCode::TooLong)]);
+    }
+
+    #[test]
+    fn a_long_key_is_named_by_its_beginning() {
+        let fields = BTreeMap::from([(text(10_000), String::new())]);
+        let named = format!("fields.{}", text(text::TOLD_NAME_MAX));
+        check(&NewEvent { fields, ..event() }, &[(&named, FieldCode::TooLong)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use domain::text::told_name;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -47,6 +48,7 @@ pub(super) fn find_fraction(value: &Value) -> Option<String> {
 }
 
 fn join(outer: &str, inner: &str) -> String {
+    let outer = told_name(outer);
     if inner.is_empty() { outer.to_owned() } else { format!("{outer}.{inner}") }
 }
 
@@ -107,7 +109,7 @@ impl<'de> Visitor<'de> for Strict {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the member {name:?} stands twice")));
+                return Err(A::Error::custom(format_args!("the member {:?} stands twice", told_name(&name))));
             }
             let value = members.next_value_seed(Strict)?;
             object.insert(name, value);

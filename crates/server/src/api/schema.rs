@@ -7,6 +7,7 @@ use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use domain::text::told_name;
 use domain::{Error, FieldCode, Result, Violation};
 use jsonschema::error::ValidationErrorKind as Kind;
 use schemars::JsonSchema;
@@ -106,7 +107,11 @@ impl Compiled {
 
     fn violations(&self, value: &Value) -> Vec<Violation> {
         let mut by_field: BTreeMap<String, Violation> = BTreeMap::new();
+        let mut crowded = Vec::new();
         for error in self.validator.iter_errors(value) {
+            if matches!(error.kind(), Kind::MaxProperties { .. }) {
+                crowded.push(format!("{}.", dotted(error.instance_path().as_str())));
+            }
             for violation in read(&error, value) {
                 match by_field.get(&violation.field) {
                     Some(known) if rank(known.code) <= rank(violation.code) => {}
@@ -116,7 +121,9 @@ impl Compiled {
                 }
             }
         }
-        by_field.into_values().take(VIOLATIONS_MAX).collect()
+        // Of what has too many members only that is said, and not what is wrong with each.
+        let told = |one: &Violation| !crowded.iter().any(|within| one.field.starts_with(within));
+        by_field.into_values().filter(told).take(VIOLATIONS_MAX).collect()
     }
 }
 
@@ -182,12 +189,14 @@ fn read(error: &jsonschema::ValidationError<'_>, whole: &Value) -> Vec<Violation
     }
 }
 
-/// `/hosts/0` as `hosts.0`, with JSON Pointer's escapes (RFC 6901 §3) undone.
+/// `/hosts/0` as `hosts.0`, with JSON Pointer's escapes (RFC 6901 §3) undone, and long names cut.
 fn dotted(pointer: &str) -> String {
-    let parts = pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~"));
+    let plain = |part: &str| part.replace("~1", "/").replace("~0", "~");
+    let parts = pointer.split('/').skip(1).map(|part| told_name(&plain(part)).to_owned());
     parts.collect::<Vec<_>>().join(".")
 }
 
 fn member(field: &str, name: &str) -> String {
+    let name = told_name(name);
     if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") }
 }

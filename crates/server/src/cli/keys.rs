@@ -12,7 +12,7 @@ use store::migrate::Target;
 
 use super::migrate::target;
 use super::serve::{check_schema, connect};
-use super::{Outcome, block_on, say};
+use super::{Outcome, block_on};
 use crate::app::{App, Directory, Parts};
 use crate::clock::{SystemClock, SystemRng};
 use crate::config::{Config, KeysCommand};
@@ -53,7 +53,11 @@ async fn create(config: &Config, new: NewApiKey, tenant: Option<String>) -> Outc
         key.id,
         key.name
     );
-    say(&text)
+    // Nobody can be shown it again: that it went nowhere is a failure, unlike elsewhere.
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| format!("made key {}, but its text could not be written: revoke it ({error})", key.id))
 }
 
 async fn create_on(

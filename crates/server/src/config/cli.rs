@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use clap::{Arg, ArgAction, ArgMatches};
 use domain::Timestamp;
+use domain::time::{RFC_3339, parse_rfc3339};
 
 use super::load::Flags;
 use super::settings::{self, DefaultValue, Setting};
@@ -256,7 +257,7 @@ fn create_key() -> clap::Command {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| "must be an instant such as 2027-01-31T00:00:00Z".to_owned())
+    parse_rfc3339(text).ok_or_else(|| RFC_3339.to_owned())
 }
 
 /// A migration's name becomes part of a path, so it must be no path itself.

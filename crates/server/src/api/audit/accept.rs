@@ -2,6 +2,8 @@
 //!
 //! Invariant: what was refused with a weight of 0 is never given.
 
+use std::convert::Infallible;
+
 use aide::OperationInput;
 use axum::extract::FromRequestParts;
 use http::StatusCode;
@@ -30,18 +32,33 @@ impl Format {
     }
 }
 
-impl FromRequestParts<ApiState> for Format {
-    type Rejection = ApiError;
+/// What the request accepts. A request for neither is refused when this is read, since 403 comes before it.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Accepted(Option<Format>);
 
-    async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self, ApiError> {
-        wanted(&parts.headers).ok_or_else(|| {
+impl Accepted {
+    /// The form.
+    ///
+    /// # Errors
+    /// 406.
+    pub(super) fn read(self) -> Result<Format, ApiError> {
+        self.0.ok_or_else(|| {
             let detail = "an export is text/csv or application/x-ndjson";
             Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail).into()
         })
     }
 }
 
-impl OperationInput for Format {}
+impl FromRequestParts<ApiState> for Accepted {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self, Infallible> {
+        Ok(Self(wanted(&parts.headers)))
+    }
+}
+
+impl OperationInput for Accepted {}
 
 /// The form with the highest weight; of two with the same, CSV. Anything will do for who says nothing.
 fn wanted(headers: &HeaderMap) -> Option<Format> {

@@ -65,9 +65,10 @@ fn writer() -> Writer<Vec<u8>> {
     WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new())
 }
 
-/// Whether a spreadsheet would take a text for more than one (OWASP, CSV injection).
+/// Whether a spreadsheet would take a text for more than one (OWASP, CSV injection); some read the full-width signs as the
+/// others.
 fn is_formula(text: &str) -> bool {
-    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'])
 }
 
 fn cells(event: &EventView<'_>) -> Result<[String; HEADER.len()]> {

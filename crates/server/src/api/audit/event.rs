@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use aide::OperationInput;
 use aide::generate::GenContext;
@@ -16,6 +17,7 @@ use domain::audit::publish::{ACTION_MAX, DESCRIPTION_MAX, EVENTS_MAX, HREF_MAX, 
 use domain::{Crud, Error, FieldCode, NewEvent, NewGroup, Party, Violation};
 use http::HeaderMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -39,16 +41,20 @@ pub(super) struct PublishEvent {
     action: String,
     /// What kind of thing that is.
     #[schemars(with = "CrudWord")]
+    #[serde(deserialize_with = "word")]
     crud: Crud,
     /// Whose it is; the caller's own tenant where nobody says, and no tenant's for callers who have none.
-    group: Option<PublishGroup>,
+    #[schemars(with = "Option<PublishGroup>")]
+    group: Option<Object<PublishGroup>>,
     /// When it happened; when it was received, where nobody says.
     #[schemars(extend("format" = "date-time"))]
     created: Option<String>,
     /// Who did it; required unless `is_anonymous`.
-    actor: Option<PublishActor>,
+    #[schemars(with = "Option<PublishActor>")]
+    actor: Option<Object<PublishActor>>,
     /// To what it was done.
-    target: Option<PublishTarget>,
+    #[schemars(with = "Option<PublishTarget>")]
+    target: Option<Object<PublishTarget>>,
     /// From where: an IPv4 or IPv6 address.
     source_ip: Option<String>,
     /// In words.
@@ -126,6 +132,34 @@ struct PublishTarget {
     fields: Option<Texts>,
 }
 
+/// What is sent as an object, and as nothing else: serde takes the members of a struct from an array too, in their order.
+#[derive(Debug)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+        reader.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// A word, sent as a text and as nothing else: serde takes one from the name of a member too.
+fn word<'de, D: Deserializer<'de>>(reader: D) -> Result<Crud, D::Error> {
+    let word = String::deserialize(reader)?;
+    Crud::from_word(&word).ok_or_else(|| serde::de::Error::custom("not a word of this list"))
+}
+
 /// A map of texts in which no name stands twice.
 #[derive(Debug, Default)]
 struct Texts(BTreeMap<String, String>);
@@ -163,16 +197,16 @@ impl From<PublishEvent> for NewEvent {
         Self {
             action: event.action,
             crud: event.crud,
-            group: event.group.map(|group| NewGroup { id: group.id, name: group.name }),
+            group: event.group.map(|Object(group)| NewGroup { id: group.id, name: group.name }),
             created: event.created,
-            actor: event.actor.map(|actor| Party {
+            actor: event.actor.map(|Object(actor)| Party {
                 id: actor.id,
                 name: actor.name,
                 kind: None,
                 href: actor.href,
                 fields: texts(actor.fields),
             }),
-            target: event.target.map(|target| Party {
+            target: event.target.map(|Object(target)| Party {
                 id: target.id,
                 name: target.name,
                 kind: target.r#type,
@@ -232,11 +266,11 @@ fn typed(bytes: &[u8]) -> Option<Publication> {
     }
     let is_array = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
     if !is_array {
-        let event: PublishEvent = serde_json::from_slice(bytes).ok()?;
+        let Object::<PublishEvent>(event) = serde_json::from_slice(bytes).ok()?;
         return Some(Publication { events: vec![event.into()], is_array });
     }
-    let events: Vec<PublishEvent> = serde_json::from_slice(bytes).ok()?;
-    let events: Vec<NewEvent> = events.into_iter().map(NewEvent::from).collect();
+    let events: Vec<Object<PublishEvent>> = serde_json::from_slice(bytes).ok()?;
+    let events: Vec<NewEvent> = events.into_iter().map(|Object(event)| event.into()).collect();
     (1..=EVENTS_MAX).contains(&events.len()).then_some(Publication { events, is_array })
 }
 

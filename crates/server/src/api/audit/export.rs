@@ -7,7 +7,7 @@ use aide::generate::GenContext;
 use aide::openapi::{MediaType, Operation, Response as DocResponse, SchemaObject, StatusCode as DocStatus};
 use aide::transform::TransformOperation;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::{AuditEvent, Error};
@@ -15,9 +15,9 @@ use futures_util::stream;
 use http::Method;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, VARY};
 
-use super::accept::Format;
+use super::accept::{Accepted, Format};
 use super::csv;
-use super::filter::filtered;
+use super::filter::{filtered, judge_caller};
 use super::view::EventView;
 use crate::api::auth::{AuditRead, TenantScoped};
 use crate::api::error::ApiError;
@@ -40,9 +40,13 @@ pub(super) async fn export_audit_events(
     TenantScoped(ctx, _): TenantScoped<AuditRead>,
     State(state): State<ApiState>,
     method: Method,
-    format: Format,
+    accepted: Accepted,
+    RawQuery(sent): RawQuery,
     params: Params<ExportQuery>,
 ) -> Result<ExportReply, ApiError> {
+    judge_caller(&ctx.caller, sent.as_deref())?;
+    let format = accepted.read()?;
+    let request = ctx.request_id.clone();
     let filter = params.read()?.filter()?;
     let mut export = state.app.export_audit_events(ctx, filter).await?;
     // The first page comes before the answer, so that a store that is away is a 503 and no broken file. Who asks for the
@@ -53,29 +57,33 @@ pub(super) async fn export_audit_events(
         Format::Ndjson => Vec::new(),
     };
     start.extend(render(format, first.as_deref().unwrap_or_default())?);
-    let rest = stream::try_unfold((export, Some(start)), move |(mut export, start)| async move {
+    let rest = stream::try_unfold((export, Some(start), request), move |(mut export, start, request)| async move {
         let bytes = match start {
             Some(start) => start,
             None => match next(format, &mut export).await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => return Ok(None),
                 Err(error) => {
-                    tracing::warn!(%error, "an export broke off");
+                    // The answer has begun, so this is no longer inside the request's own span.
+                    let request_id = request.as_deref().unwrap_or_default();
+                    tracing::warn!(%error, request_id, "an export broke off");
                     // Ends the connection without the file's end: half an export must not look like a whole one.
                     return Err(io::Error::other("the export broke off"));
                 }
             },
         };
-        Ok(Some((Bytes::from(bytes), (export, None))))
+        Ok(Some((Bytes::from(bytes), (export, None, request))))
     });
     Ok(ExportReply { format, body: Body::from_stream(rest) })
 }
 
 async fn next(format: Format, export: &mut AuditExport) -> Result<Option<Vec<u8>>, Error> {
-    match export.next().await? {
-        Some(events) => Ok(Some(render(format, &events)?)),
-        None => Ok(None),
+    while let Some(events) = export.next().await? {
+        if !events.is_empty() {
+            return Ok(Some(render(format, &events)?));
+        }
     }
+    Ok(None)
 }
 
 fn render(format: Format, events: &[AuditEvent]) -> Result<Vec<u8>, Error> {

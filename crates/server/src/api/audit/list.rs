@@ -1,12 +1,12 @@
 //! GET `/v1/audit`
 
 use aide::transform::TransformOperation;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use domain::time::from_micros;
 use domain::{AuditEvent, Error, EventId, Timestamp};
 use store::Page;
 
-use super::filter::filtered;
+use super::filter::{filtered, judge_caller};
 use super::view::EventView;
 use crate::api::auth::{AuditRead, TenantScoped};
 use crate::api::error::ApiError;
@@ -29,8 +29,10 @@ filtered! {
 pub(super) async fn list_audit_events(
     TenantScoped(ctx, _): TenantScoped<AuditRead>,
     State(state): State<ApiState>,
+    RawQuery(sent): RawQuery,
     params: Params<ListQuery>,
 ) -> Result<Reply<PageView<EventView<'static>>>, ApiError> {
+    judge_caller(&ctx.caller, sent.as_deref())?;
     let mut query = params.read()?;
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     let cursor = query.cursor.take();

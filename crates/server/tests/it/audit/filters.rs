@@ -118,6 +118,24 @@ each_store! {
                 admin.get(&format!("{path}?former_tenant_id={foreign}")).await.problem(403, "forbidden");
             }
         }
+        // By role first, whatever else is wrong with the query; and an admin is told that.
+        let former = "former_tenant_id=x";
+        for (query, field) in [
+            (former.to_owned(), "former_tenant_id"),
+            ("former%5Ftenant_id=x".to_owned(), "former_tenant_id"),
+            (format!("{former}&{former}"), "former_tenant_id"),
+            (format!("former_tenant_id={}&from=now", id(&gamma)), "from"),
+            (format!("colour=%00&former_tenant_id={}", id(&gamma)), "colour"),
+        ] {
+            for path in ["/v1/audit", "/v1/audit/export"] {
+                admin.get(&format!("{path}?{query}")).await.problem(403, "forbidden");
+                let told = service.admin.get(&format!("{path}?{query}")).await.problem(422, "validation_failed");
+                assert_eq!(told.body["errors"][0]["field"], field, "{query}");
+            }
+        }
+        let unacceptable = admin.with("accept", "image/png");
+        unacceptable.get(&format!("/v1/audit/export?{former}")).await.problem(403, "forbidden");
+        unacceptable.get("/v1/audit/export?colour=red").await.problem(406, "not_acceptable");
         let exported = admin.get("/v1/audit/export").await.expect(200).text;
         assert!(exported.lines().count() == 2 && exported.contains(&id(&beta)) && !exported.contains(&id(&gamma)), "{exported}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{bare, count, with};
+use super::{bare, count, items, with};
 use crate::support::server::both_stores;
 
 /// Bad events, and what is said of each.
@@ -12,6 +12,8 @@ fn bad_events() -> Vec<(Value, Vec<(String, &'static str)>)> {
         (0..members).map(|n| (n.to_string(), json!("v"))).collect::<serde_json::Map<_, _>>().into()
     };
     let longest = long(41);
+    let huge = long(5_000);
+    let crowded: serde_json::Map<_, _> = (0..51).map(|n| (format!("{n}{huge}"), json!(n))).collect();
     [
         (json!({ "action": "" }), vec![("action", "too_short")]),
         (json!({ "action": long(256) }), vec![("action", "too_long")]),
@@ -56,11 +58,24 @@ fn bad_events() -> Vec<(Value, Vec<(String, &'static str)>)> {
         (json!({ "group": { "id": "" } }), vec![("group.id", "too_short")]),
         (json!({ "group": { "id": "x", "name": long(256) } }), vec![("group.name", "too_long")]),
         (json!({ "group": { "id": "x", "slug": "y" } }), vec![("group.slug", "unknown_field")]),
+        // What serde would read, by position or by name, and nobody means.
+        (json!({ "crud": { "c": null } }), vec![("crud", "wrong_type")]),
+        (json!({ "crud": ["c"] }), vec![("crud", "wrong_type")]),
+        (json!({ "actor": ["ada", null, null, null] }), vec![("actor", "wrong_type")]),
+        (json!({ "target": ["t", null, null, null, null] }), vec![("target", "wrong_type")]),
+        (json!({ "group": ["x", null] }), vec![("group", "wrong_type")]),
+        (json!({ "group": [] }), vec![("group", "wrong_type")]),
+        // Of what is too much or too long, little is said.
+        (json!({ "fields": crowded }), vec![("fields", "too_long")]),
+        (json!({ "metadata": { (huge.as_str()): "v" } }), vec![("metadata.#", "too_long")]),
+        (json!({ "metadata": { (huge.as_str()): 1 } }), vec![("metadata.#", "wrong_type")]),
+        (json!({ (huge.as_str()): 1 }), vec![("#", "unknown_field")]),
+        (json!({ "actor": { "id": "a", (huge.as_str()): 1 } }), vec![("actor.#", "unknown_field")]),
         (json!({ "id": "x", "received": "y" }), vec![("id", "unknown_field"), ("received", "unknown_field")]),
     ]
     .into_iter()
     .map(|(more, errors)| {
-        let named = |(field, code): (&str, &'static str)| (field.replace('@', &longest), code);
+        let named = |(field, code): (&str, &'static str)| (field.replace('@', &longest).replace('#', &long(60)), code);
         (with(&more), errors.into_iter().map(named).collect())
     })
     .collect()
@@ -88,6 +103,38 @@ both_stores! {
             service.admin.post("/v1/audit", json!([event, neighbour])).await.invalid(&borrowed(&expected));
         }
         assert_eq!(count(&service).await, 0);
+    }
+
+    async fn an_event_is_an_object_in_an_array_too(service: Service) {
+        let mut members = vec![Value::Null; 15];
+        (members[0], members[1], members[4]) = (json!("user.login"), json!("c"), json!({ "id": "ada" }));
+        service.admin.post("/v1/audit", json!([members])).await.invalid(&[("0", "wrong_type")]);
+        service.admin.post("/v1/audit", json!([members, bare("a")])).await.invalid(&[("0", "wrong_type")]);
+        assert_eq!(count(&service).await, 0);
+    }
+
+    async fn an_answer_does_not_grow_with_what_is_wrong(service: Service) {
+        let wrong = |members: usize| -> serde_json::Map<String, Value> {
+            (0..members).map(|n| (format!("{n:05}{}", "k".repeat(50)), json!("v"))).collect()
+        };
+        let crowded = service.admin.post("/v1/audit", with(&json!({ "fields": wrong(20_000) }))).await;
+        crowded.invalid(&[("fields", "too_long")]);
+        let (party, map) = (json!({ "id": "a", "fields": wrong(50) }), wrong(50));
+        let all = with(&json!({ "actor": party, "target": party, "fields": map, "metadata": map }));
+        for body in [all.clone(), json!([all])] {
+            let answer = service.admin.post("/v1/audit", body).await.problem(422, "validation_failed");
+            assert_eq!(answer.body["errors"].as_array().unwrap().len(), 100);
+        }
+        let nul = json!({ "action": "a", "crud": "c", ("k".repeat(5_000)): "\0" });
+        let cut = "k".repeat(60);
+        service.admin.post("/v1/audit", with(&nul)).await.invalid(&[(&cut, "not_allowed")]);
+    }
+
+    async fn the_end_of_time_is_a_time(service: Service) {
+        let never = "9999-12-31T23:59:59Z";
+        service.admin.post("/v1/audit", with(&json!({ "created": never }))).await.expect(201);
+        let listed = items(&service.admin, &format!("from=0000-01-01T00:00:00Z&to={never}")).await;
+        assert_eq!((listed.len(), &listed[0]["created"]), (1, &json!("9999-12-30T22:00:00Z")));
     }
 
     async fn what_is_just_inside_the_limits_is_taken(service: Service) {

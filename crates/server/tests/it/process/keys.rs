@@ -52,7 +52,9 @@ async fn keys_work_on(url: &str) {
         (&["--name", "x", "--scope", "A*"], "scopes.0"),
         (&["--name", "x", "--tenant", "nobody"], "not found"),
         (&["--name", "x", "--expires-at", "2001-01-01T00:00:00Z"], "expires_at"),
-        (&["--name", "x", "--expires-at", "tomorrow"], "instant"),
+        (&["--name", "x", "--expires-at", "tomorrow"], "RFC 3339"),
+        (&["--name", "x", "--expires-at", "2999-01-01 00:00Z"], "RFC 3339"),
+        (&["--name", "x", "--expires-at", "2999-01-01T00:00:00+01:00[Europe/Berlin]"], "RFC 3339"),
         (&["--scope", "x"], "--name"),
     ] {
         let refused = create(url, words).await.refused(&[said]);
@@ -78,6 +80,27 @@ async fn a_first_key_is_made_on_a_file() {
     let actors =
         texts_of_sqlite(&path, "SELECT DISTINCT actor_id FROM audit_events WHERE action = 'api_key.created'").await;
     assert_eq!(actors, ["system:cli"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_whose_text_went_nowhere_is_told_to_be_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = file_in(folder.path());
+    Program::new().set("DATABASE_URL", &url).args(&["migrate", "up"]).run().await.succeeded();
+    let to_a_full_disk =
+        ["sh", "-c", r#""$0" keys create --name lost > /dev/full"#, env!("CARGO_BIN_EXE_tenant-registry")];
+    let made = Program::of(&to_a_full_disk.map(str::to_owned)).set("DATABASE_URL", &url).run().await;
+    let ids = "SELECT lower(hex(id)) FROM api_keys WHERE name = 'lost'";
+    let ids = texts_of_sqlite(&folder.path().join("registry.sqlite"), ids).await;
+    let id: uuid::Uuid = ids[0].parse().unwrap();
+    let told = format!("made key {id}, but its text could not be written: revoke it");
+    let made = made.refused(&[&told]);
+    assert_eq!(
+        (made.code, made.stdout.as_str(), made.stderr.contains("trk_")),
+        (Some(1), "", false),
+        "{}",
+        made.stderr
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,12 +6,13 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Uri;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, DEV_TOKEN};
 use crate::support::issuer::TestIssuer;
-use crate::support::process::Program;
+use crate::support::process::{Program, http};
 use crate::support::server::eventually;
+use crate::support::sql::run_sqlite;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outside_dev_every_line_is_one_json_object_and_a_requests_lines_carry_its_id() {
@@ -45,6 +46,28 @@ async fn outside_dev_every_line_is_one_json_object_and_a_requests_lines_carry_it
     let expected = [("POST", 201, "/v1/tenants"), ("GET", 404, "/v1/tenants/by-slug/{slug}")];
     let expected: Vec<_> = expected.map(|(method, status, route)| (method.into(), status.into(), route.into())).into();
     assert_eq!(requests, expected, "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_that_breaks_off_is_logged_with_the_requests_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("registry.sqlite");
+    let program = Program::new().set("DATABASE_URL", &format!("sqlite:{}", file.display())).set("LOG_FORMAT", "json");
+    let process = program.start().await;
+    let event = json!({ "action": "a", "crud": "c", "actor": { "id": "ada" }, "description": "d".repeat(5_000) });
+    for _ in 0..4 {
+        process.admin().post("/v1/audit", json!(vec![&event; 1_000])).await.expect(201);
+    }
+    // Twenty megabytes do not fit between here and there: the first page is on its way when the log goes.
+    let asked = http().get(format!("{}/v1/audit/export", process.url)).header("x-request-id", "asked-for-by-me");
+    let mut answer = asked.bearer_auth(DEV_TOKEN).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    run_sqlite(&file, "DROP TABLE audit_events").await;
+    while let Ok(Some(_)) = answer.chunk().await {}
+    eventually("the line", async || process.stderr().contains("an export broke off")).await;
+    let stderr = process.stderr();
+    let line = stderr.lines().find(|line| line.contains("an export broke off")).unwrap();
+    assert!(line.contains("asked-for-by-me"), "{line}");
 }
 
 #[tokio::test]
