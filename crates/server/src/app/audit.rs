@@ -165,16 +165,14 @@ impl App {
         }
     }
 
-    /// Begins an export: everything that the filter shows of what was received until now.
+    /// Begins an export: everything that the filter shows. What is received meanwhile is newer than where the walk has
+    /// come to; no clock bounds it, since that of another replica may be ahead.
     ///
     /// # Errors
     /// As [`App::list_audit_events`].
     pub async fn export_audit_events(self: &Arc<Self>, ctx: Ctx, filter: AuditFilter) -> Result<AuditExport> {
-        let now = ctx.now();
-        let end = from_micros(now.as_microsecond().saturating_add(1));
         let filter = self.readable(&ctx, filter).await?;
-        let filter = filter.map(|filter| AuditFilter { to: Some(filter.to.map_or(end, |to| to.min(end))), ..filter });
-        Ok(AuditExport { app: Arc::clone(self), ctx, filter, after: None })
+        Ok(AuditExport { app: Arc::clone(self), ctx, filter, after: None, slice: None })
     }
 
     /// Makes room for the events of this month and the next two.
@@ -223,28 +221,67 @@ impl App {
 type Group = (TenantId, String);
 
 /// An export under way. Each page is a short transaction of its own, so that one that takes hours holds nothing.
+///
+/// A filter that few events match would make one statement read the whole log for a page of them. Such an export walks the
+/// log day by day, from the newest downwards, and no statement looks at more than one day.
 #[derive(Debug)]
 pub struct AuditExport {
     app: Arc<App>,
     ctx: Ctx,
-    /// None when there is nothing left, or never was.
+    /// What is left; none when there is nothing, or never was.
     filter: Option<AuditFilter>,
     after: Option<(Timestamp, EventId)>,
+    /// Where the day begins that is being walked.
+    slice: Option<Timestamp>,
 }
 
 impl AuditExport {
-    /// The next events; none at the end.
+    /// The next events, which may be none of a day; `None` at the end.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn next(&mut self) -> Result<Option<Vec<AuditEvent>>> {
         let Some(filter) = &self.filter else { return Ok(None) };
+        let since = match self.slice {
+            None if needs_slices(filter) => match self.newest(filter).await? {
+                Some(newest) => Some(start_of_day(newest)),
+                None => {
+                    self.filter = None;
+                    return Ok(None);
+                }
+            },
+            known => known,
+        };
         let page = Page { after: self.after, limit: EXPORT_PAGE };
-        let events = self.app.audit_page(&self.ctx, filter, page).await?;
-        self.after = events.last().map(|last| (last.received, last.id));
-        if events.len() < EXPORT_PAGE {
-            self.filter = None;
+        // An option is less than another when it is none.
+        let part = AuditFilter { from: filter.from.max(since), ..filter.clone() };
+        let events = self.app.audit_page(&self.ctx, &part, page).await?;
+        if events.len() == EXPORT_PAGE {
+            self.after = events.last().map(|last| (last.received, last.id));
+            self.slice = since;
+        } else {
+            (self.after, self.slice) = (None, None);
+            self.filter = since.map(|since| AuditFilter { to: Some(since), ..filter.clone() });
         }
-        Ok((!events.is_empty()).then_some(events))
+        Ok(Some(events))
     }
+
+    /// When the newest event was received that may match, found by an index alone: days without any are passed over.
+    async fn newest(&self, filter: &AuditFilter) -> Result<Option<Timestamp>> {
+        let AuditFilter { tenant, former_tenant, from, to, .. } = *filter;
+        let any = AuditFilter { tenant, former_tenant, from, to, ..AuditFilter::default() };
+        let newest = self.app.audit_page(&self.ctx, &any, Page { after: None, limit: 1 }).await?;
+        Ok(newest.first().map(|event| event.received))
+    }
+}
+
+/// Whether a filter looks at what no index has, so that the events that it shows may be far between.
+fn needs_slices(filter: &AuditFilter) -> bool {
+    let AuditFilter { tenant: _, former_tenant: _, action, crud, actor_id, target_id, from: _, to: _, text } = filter;
+    action.is_some() || crud.is_some() || actor_id.is_some() || target_id.is_some() || text.is_some()
+}
+
+fn start_of_day(at: Timestamp) -> Timestamp {
+    const DAY: i64 = 24 * 3_600 * 1_000_000;
+    from_micros(at.as_microsecond().div_euclid(DAY).saturating_mul(DAY))
 }

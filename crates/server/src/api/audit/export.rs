@@ -78,10 +78,12 @@ pub(super) async fn export_audit_events(
 }
 
 async fn next(format: Format, export: &mut AuditExport) -> Result<Option<Vec<u8>>, Error> {
-    match export.next().await? {
-        Some(events) => Ok(Some(render(format, &events)?)),
-        None => Ok(None),
+    while let Some(events) = export.next().await? {
+        if !events.is_empty() {
+            return Ok(Some(render(format, &events)?));
+        }
     }
+    Ok(None)
 }
 
 fn render(format: Format, events: &[AuditEvent]) -> Result<Vec<u8>, Error> {

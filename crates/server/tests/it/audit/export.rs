@@ -1,11 +1,17 @@
 //! The export: both forms, one header, no formulas, and an end that is told from a break.
 
+use std::collections::BTreeSet;
+
+use domain::time::from_micros;
+use domain::{AuditEvent, EventId};
 use serde_json::{Value, json};
+use server::clock::{SystemClock, SystemRng};
+use store::{Scope, Unaudited};
 
 use super::{bare, items, with};
 use crate::support::raw::raw;
 use crate::support::server::both_stores;
-use crate::support::setup::{each_store, faulty, on};
+use crate::support::setup::{each_store, events, faulty, on, path_of};
 use crate::support::{Options, Service};
 
 const HEADER: &str = "id,action,crud,group_id,group_name,actor_id,actor_name,actor_href,actor_fields,target_id,target_name,\
@@ -17,6 +23,19 @@ async fn csv(service: &Service, query: &str) -> String {
     assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(answer.header("content-disposition"), "attachment; filename=\"audit.csv\"");
     answer.text
+}
+
+/// The same event with another action, received so many seconds later.
+fn later(event: &AuditEvent, action: &str, seconds: i64) -> AuditEvent {
+    let received = from_micros(event.received.as_microsecond() + seconds * 1_000_000);
+    let id = EventId::generate(&SystemClock::default(), &SystemRng::default());
+    AuditEvent { id, action: action.to_owned(), received, ..event.clone() }
+}
+
+async fn write(service: &Service, events: &[AuditEvent]) {
+    let mut tx = service.store.begin(Scope::Platform).await.unwrap();
+    tx.publish_audit_events(events).await.unwrap();
+    tx.commit_unaudited(Unaudited::Publishing).await.unwrap();
 }
 
 fn rows(text: &str) -> Vec<Vec<String>> {
@@ -114,6 +133,17 @@ both_stores! {
         assert_eq!(csv(&service, "action=x").await.lines().count(), 1_001);
     }
 
+    async fn what_a_replica_wrote_whose_clock_is_ahead_is_exported(service: Service) {
+        service.admin.post("/v1/audit", bare("mine")).await.expect(201);
+        let mine = events(&service).await.remove(0);
+        write(&service, &[later(&mine, "theirs", 3_600)]).await;
+        for query in ["", "crud=c"] {
+            let rows = rows(&csv(&service, query).await);
+            let found: Vec<&str> = rows[1..].iter().map(|row| row[1].as_str()).collect();
+            assert_eq!(found, ["theirs", "mine"]);
+        }
+    }
+
     async fn the_head_alone_has_no_body(service: Service) {
         service.admin.post("/v1/audit", bare("a")).await.expect(201);
         let answer = raw(&service, "HEAD /v1/audit/export", b"", b"").await;
@@ -155,5 +185,52 @@ each_store! {
             }
         };
         assert!(broken, "half an export looks like a whole one");
+    }
+
+    async fn an_export_with_a_filter_walks_the_log_day_by_day(kind: StoreKind) {
+        const DAY: i64 = 24 * 3_600;
+        let (service, faults) = faulty(kind, Options::default()).await;
+        let acme = service.admin.make_tenant("acme").await;
+        service.admin.post("/v1/audit", with(&json!({ "group": { "id": acme["id"] } }))).await.expect(201);
+        let base = events(&service).await.remove(0);
+        // One day with more than a page of what is looked for, and years with next to nothing.
+        let mut log: Vec<AuditEvent> = (0..2_300).map(|n| later(&base, "many", -40 * DAY - n % 7)).collect();
+        for days in [1, 2, 75, 76, 77, 400, 3_000] {
+            log.push(later(&base, "other", -days * DAY));
+            log.push(later(&base, &format!("rare.{days}"), -days * DAY - 5));
+            log.push(later(&base, "other", -days * DAY - 9));
+        }
+        write(&service, &log).await;
+        let day = |received: domain::Timestamp| received.as_second().div_euclid(DAY);
+        let log = events(&service).await;
+        let days: BTreeSet<i64> = log.iter().map(|event| day(event.received)).collect();
+        let check = async |query: &str, wanted: &dyn Fn(&AuditEvent) -> bool, by_day: bool| {
+            faults.audit_filters.lock().unwrap().clear();
+            let rows = rows(&csv(&service, query).await);
+            let found: Vec<&str> = rows[1..].iter().map(|row| row[0].as_str()).collect();
+            let expected: Vec<String> = log.iter().filter(|event| wanted(event)).map(|event| event.id.to_string()).collect();
+            assert_eq!(found, expected, "{query}");
+            let asked = faults.audit_filters.lock().unwrap().clone();
+            let walked: Vec<i64> = asked.iter().filter(|f| f.action.is_some()).map(|f| day(f.from.unwrap())).collect();
+            assert!(walked.is_sorted_by(|a, b| a >= b), "{walked:?}");
+            if by_day {
+                assert_eq!(walked.into_iter().collect::<BTreeSet<_>>(), days, "each day that has something, and no other");
+            }
+        };
+        check("action=rare.*", &|event| event.action.starts_with("rare."), true).await;
+        check("action=many", &|event| event.action == "many", true).await;
+        check("action=none", &|_| false, true).await;
+        check("", &|_| true, false).await;
+        let from = from_micros(base.received.as_microsecond() - 76 * DAY * 1_000_000 - 5_000_000);
+        let to = from_micros(base.received.as_microsecond() - 2 * DAY * 1_000_000 - 5_000_000);
+        let within = |event: &AuditEvent| event.received >= from && event.received < to;
+        let range = format!("from={from}&to={to}");
+        check(&range, &within, false).await;
+        check(&format!("{range}&action=rare.*"), &|event| within(event) && event.action.starts_with("rare."), false).await;
+        let own = format!("tenant_id={}&action=rare.*", acme["id"].as_str().unwrap());
+        check(&own, &|event| event.action.starts_with("rare."), false).await;
+        service.admin.post_empty(&path_of(&acme, "/cancel")).await.expect(200);
+        service.admin.delete(&path_of(&acme, "")).await.expect(204);
+        check(&format!("former_{own}"), &|event| event.action.starts_with("rare."), false).await;
     }
 }

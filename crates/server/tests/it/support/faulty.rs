@@ -3,8 +3,8 @@
 //! Tests of the read model and of the manners start a service on it. Invariant: without a fault switched on it does
 //! exactly what the store behind it does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::{
@@ -80,6 +80,8 @@ pub(crate) struct Faults {
     pub(crate) reads: AtomicUsize,
     /// How often the feed was asked.
     pub(crate) feed_calls: AtomicUsize,
+    /// By what the audit log was read.
+    pub(crate) audit_filters: Mutex<Vec<AuditFilter>>,
     /// How often the freezing job looked.
     pub(crate) job_runs: AtomicUsize,
 }
@@ -216,6 +218,7 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
         filter: &AuditFilter,
         page: Page<(Timestamp, EventId)>,
     ) -> Result<Vec<AuditEvent>> {
+        self.faults.audit_filters.lock().unwrap().push(filter.clone());
         self.inner.list_audit_events(filter, page).await
     }
 
