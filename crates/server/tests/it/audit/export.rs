@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::time::from_micros;
 use domain::{AuditEvent, EventId};
 use serde_json::{Value, json};
+use server::clock::{SystemClock, SystemRng};
 use store::{Scope, Unaudited};
 
 use super::{bare, items, with};
@@ -27,7 +28,8 @@ async fn csv(service: &Service, query: &str) -> String {
 /// The same event with another action, received so many seconds later.
 fn later(event: &AuditEvent, action: &str, seconds: i64) -> AuditEvent {
     let received = from_micros(event.received.as_microsecond() + seconds * 1_000_000);
-    AuditEvent { id: EventId(uuid::Uuid::new_v4()), action: action.to_owned(), received, ..event.clone() }
+    let id = EventId::generate(&SystemClock::default(), &SystemRng::default());
+    AuditEvent { id, action: action.to_owned(), received, ..event.clone() }
 }
 
 async fn write(service: &Service, events: &[AuditEvent]) {
