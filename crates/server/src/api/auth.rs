@@ -239,7 +239,8 @@ async fn identify(credential: Credential<'_>, state: &ApiState) -> Result<Arc<Ca
         (_, true) => return Err(Error::Unauthenticated("the API key is not known")),
         (None, false) => return Err(Error::Unauthenticated("the token is not valid")),
     };
-    let token = verifier.verify(credential.text).await.map_err(|error| {
+    // Boxed, so that requests with a key do not carry the room for fetching an issuer's keys.
+    let token = Box::pin(verifier.verify(credential.text)).await.map_err(|error| {
         tracing::debug!(reason = error.reason(), "a token was refused");
         match error.public() {
             PublicReason::Invalid => Error::Unauthenticated("the token is not valid"),

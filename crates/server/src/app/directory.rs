@@ -76,7 +76,7 @@ impl Directory {
             Some(known) => Ok(known),
             None => {
                 let load = |mut tx: Box<dyn ReadTx>| async move { Ok(tx.get_tenant(id).await?.map(Known::new)) };
-                self.look_up(&self.by_id, id, load).await
+                Box::pin(self.look_up(&self.by_id, id, load)).await
             }
         }
     }
@@ -96,7 +96,7 @@ impl Directory {
         }
         let wanted = slug.to_owned();
         let load = |mut tx: Box<dyn ReadTx>| async move { Ok(tx.get_tenant_by_slug(&wanted).await?.map(Known::new)) };
-        self.look_up(&self.by_slug, slug.into(), load).await
+        Box::pin(self.look_up(&self.by_slug, slug.into(), load)).await
     }
 
     /// The routes of a host in normal form, wildcards spelled out; none where nobody has it.
@@ -111,7 +111,7 @@ impl Directory {
         let load = |mut tx: Box<dyn ReadTx>| async move {
             Ok(Some(tx.routes_of_host(&wanted).await?).filter(|routes| !routes.is_empty()))
         };
-        self.look_up(&self.routes, host.into(), load).await
+        Box::pin(self.look_up(&self.routes, host.into(), load)).await
     }
 
     /// What a tenant has or had, in the order of the products' keys.
@@ -125,7 +125,7 @@ impl Directory {
         let load = |mut tx: Box<dyn ReadTx>| async move {
             Ok(Some(tx.entitlements_of(tenant).await?).filter(|entitlements| !entitlements.is_empty()))
         };
-        Ok(self.look_up(&self.entitlements, tenant, load).await?.unwrap_or_default())
+        Ok(Box::pin(self.look_up(&self.entitlements, tenant, load)).await?.unwrap_or_default())
     }
 
     /// A key by its hash.
@@ -138,7 +138,7 @@ impl Directory {
         }
         let hash = *hash;
         let load = |mut tx: Box<dyn ReadTx>| async move { Ok(tx.get_api_key_by_hash(&hash).await?.map(KnownKey::new)) };
-        self.look_up(&self.keys, hash, load).await
+        Box::pin(self.look_up(&self.keys, hash, load)).await
     }
 
     /// Forgets a tenant, because it changed.
@@ -206,7 +206,8 @@ impl Directory {
         if self.is_fresh() { shelf.get(key) } else { None }
     }
 
-    /// Asks the store, and keeps the answer where memory may answer and the thing did not change meanwhile.
+    /// Asks the store, and keeps the answer where memory may answer and the thing did not change meanwhile. Whoever calls
+    /// boxes it: a question that memory answers must not carry the room for one that the store has to answer.
     async fn look_up<K, V, L, F>(&self, shelf: &Shelf<K, V>, key: K, load: L) -> Result<Option<Arc<V>>>
     where
         K: Hash + Eq + Clone + Debug + Send + Sync,
