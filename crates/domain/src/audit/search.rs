@@ -64,6 +64,8 @@ pub fn text_of(event: &AuditEvent) -> String {
     for value in event.fields.values() {
         add(value);
     }
+    // No column can hold it, and nobody can look for it.
+    text.retain(|c| c != '\0');
     // Most texts are of characters whose folding is their lower case.
     if text.is_ascii() {
         text.make_ascii_lowercase();

@@ -160,7 +160,7 @@ pub async fn each_filter_narrows_the_log(backend: &dyn Backend) {
     for (wanted, expected) in [
         ("strasse_", "Key.created"),
         ("100% ", "Key.created"),
-        ("ADA\n", "Key.created"),
+        ("ADA\n100", "Key.created"),
         ("k-1", "key.revoked"),
         ("FIRST", "key.revoked"),
         ("üNDER\\", "keys"),

@@ -2,6 +2,7 @@
 //!
 //! Invariant of the cases: an external id names one event of its tenant, whoever comes first and however many come at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{AuditEvent, EventId, Tenant};
@@ -42,7 +43,7 @@ pub async fn published_events_come_back_with_their_ids_in_order(backend: &dyn Ba
     let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
     assert_eq!(publish(&store, &events).await.unwrap(), ids);
     assert_eq!(stored(&store).await, ids);
-    assert_eq!(publish(&store, &events[..1]).await.unwrap(), ids[..1]);
+    assert_eq!(publish(&store, &[called("0", &acme)]).await.unwrap(), ids[..1]);
     assert_eq!(publish(&store, &[]).await.unwrap(), []);
 }
 
@@ -57,7 +58,8 @@ pub async fn an_external_id_names_one_event_of_its_tenant(backend: &dyn Backend)
     let mixed = [called("e-2", &acme), called("e-1", &acme), others, capital];
     let ids = publish(&store, &mixed).await.unwrap();
     assert_eq!(ids, [mixed[0].id, one.id, mixed[2].id, mixed[3].id]);
-    assert_eq!(stored(&store).await, [one.id, mixed[0].id, mixed[2].id, mixed[3].id]);
+    let stored: BTreeSet<EventId> = stored(&store).await.into_iter().collect();
+    assert_eq!(stored, BTreeSet::from([one.id, mixed[0].id, mixed[2].id, mixed[3].id]));
 }
 
 pub async fn an_external_id_twice_in_one_batch_is_one_event(backend: &dyn Backend) {
