@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -15,10 +15,15 @@ use crate::Outcome;
 /// Longer than a server may take for any request.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Shorter than the registry keeps a connection on which nothing is asked: 15 s.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// A connection and the credential that is shown on it.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
+    address: SocketAddr,
+    used: Instant,
     token: String,
 }
 
@@ -31,10 +36,7 @@ pub(crate) struct Reply {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr, token: &str) -> Outcome<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: BufReader::new(stream), token: token.to_owned() })
+        Ok(Self { stream: open(address)?, address, used: Instant::now(), token: token.to_owned() })
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Outcome<Reply> {
@@ -50,6 +52,10 @@ impl Client {
     }
 
     fn send(&mut self, method: &str, path: &str, body: &str) -> Outcome<Reply> {
+        if self.used.elapsed() > IDLE {
+            self.stream = open(self.address)?;
+        }
+        self.used = Instant::now();
         let request = request(method, path, &self.token, body);
         self.stream.get_mut().write_all(request.as_bytes())?;
         let mut line = String::new();
@@ -68,6 +74,13 @@ impl Client {
         self.stream.read_exact(&mut bytes)?;
         Ok(Reply { status, body: String::from_utf8(bytes)? })
     }
+}
+
+fn open(address: SocketAddr) -> Outcome<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(BufReader::new(stream))
 }
 
 impl Reply {
