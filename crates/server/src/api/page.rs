@@ -6,9 +6,11 @@
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{Error, Result};
+use domain::time::from_micros;
+use domain::{ApiKeyId, CatalogRequestId, EntitlementId, Error, EventId, ProductKey, Result, TenantId, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
+use store::Page;
 
 /// The fewest items of a page.
 pub const LIMIT_MIN: usize = 1;
@@ -70,10 +72,86 @@ impl Cursors {
     }
 }
 
-/// Cuts a page out of one item more than was asked for, and seals the cursor to the next.
-pub fn cut<T>(mut items: Vec<T>, limit: usize, seal: impl FnOnce(&T) -> String) -> (Vec<T>, Option<String>) {
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(seal);
-    (items, next)
+/// Where an item stands in a list: what a cursor keeps of the last one of a page.
+pub trait Place: Sized {
+    /// As it is sealed.
+    fn write(&self) -> String;
+    /// What was sealed.
+    fn read(text: &str) -> Option<Self>;
+}
+
+macro_rules! places {
+    ($($id:ident),+ $(,)?) => {$(
+        impl Place for $id {
+            fn write(&self) -> String {
+                self.to_string()
+            }
+
+            fn read(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+        }
+    )+};
+}
+places!(TenantId, EntitlementId, ApiKeyId, CatalogRequestId, EventId);
+
+impl Place for ProductKey {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        Some(Self::stored(text.to_owned()))
+    }
+}
+
+/// Of a list that is sorted by time, and within one instant by something else.
+impl<T: Place> Place for (Timestamp, T) {
+    fn write(&self) -> String {
+        format!("{} {}", self.0.as_microsecond(), self.1.write())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (micros, rest) = text.split_once(' ')?;
+        Some((from_micros(micros.parse().ok()?), T::read(rest)?))
+    }
+}
+
+/// One page of one list.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    cursors: &'a Cursors,
+    /// The list, with its filters and whose it is.
+    list: String,
+    limit: usize,
+}
+
+impl Cursors {
+    /// A page of a list, which is named with everything that decides what is in it.
+    #[must_use]
+    pub fn listing(&self, list: String, limit: Option<usize>) -> Listing<'_> {
+        Listing { cursors: self, list, limit: limit.unwrap_or(LIMIT_DEFAULT) }
+    }
+}
+
+impl Listing<'_> {
+    /// What is to be read. One item more than was asked for tells whether there is a next page.
+    ///
+    /// # Errors
+    /// `InvalidCursor` for a cursor that is none of this list.
+    pub fn page<K: Place>(&self, cursor: Option<&str>) -> Result<Page<K>> {
+        let after = cursor.map(|cursor| {
+            let last = self.cursors.open(&self.list, cursor)?;
+            K::read(&last).ok_or(Error::InvalidCursor)
+        });
+        Ok(Page { after: after.transpose()?, limit: self.limit + 1 })
+    }
+
+    /// Cuts the page out of what was read, and seals the cursor to the next.
+    pub fn cut<T, K: Place>(&self, mut items: Vec<T>, place: impl FnOnce(&T) -> K) -> (Vec<T>, Option<String>) {
+        let more = items.len() > self.limit;
+        items.truncate(self.limit);
+        let next = items.last().filter(|_| more).map(|last| self.cursors.seal(&self.list, &place(last).write()));
+        (items, next)
+    }
 }

@@ -2,17 +2,15 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
-use domain::{ApiKey, ApiKeyId, Error};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::Page;
 
 use super::view::ApiKeyView;
 use crate::api::auth::{ApiKeysRead, TenantScoped};
 use crate::api::error::ApiError;
 use crate::api::fields::tenant_id;
 use crate::api::input::Params;
-use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, LIMIT_MIN, PageView, cut};
+use crate::api::page::{LIMIT_MAX, LIMIT_MIN, PageView};
 use crate::api::reply::Reply;
 use crate::api::state::ApiState;
 
@@ -37,18 +35,10 @@ pub(super) async fn list_api_keys(
 ) -> Result<Reply<PageView<ApiKeyView<'static>>>, ApiError> {
     let query = params.read()?;
     let tenant = query.tenant_id.as_deref().map(|text| tenant_id("tenant_id", text)).transpose()?;
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     let list = format!("api-keys {:?} {tenant:?}", ctx.caller.reach);
-    let after = match &query.cursor {
-        Some(cursor) => {
-            let last = state.cursors.open(&list, cursor)?;
-            Some(last.parse::<ApiKeyId>().map_err(|_| Error::InvalidCursor)?)
-        }
-        None => None,
-    };
-    // One more than asked for tells whether there is a next page.
-    let keys = state.app.list_api_keys(&ctx, tenant, Page { after, limit: limit + 1 }).await?;
-    let (keys, next_cursor) = cut(keys, limit, |last: &ApiKey| state.cursors.seal(&list, &last.id.to_string()));
+    let listing = state.cursors.listing(list, query.limit);
+    let keys = state.app.list_api_keys(&ctx, tenant, listing.page(query.cursor.as_deref())?).await?;
+    let (keys, next_cursor) = listing.cut(keys, |last| last.id);
     Reply::of(&PageView { items: keys.iter().map(ApiKeyView::from).collect(), next_cursor })
 }
 

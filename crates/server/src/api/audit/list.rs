@@ -2,16 +2,13 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::{RawQuery, State};
-use domain::time::from_micros;
-use domain::{AuditEvent, Error, EventId, Timestamp};
-use store::Page;
 
 use super::filter::{filtered, judge_caller};
 use super::view::EventView;
 use crate::api::auth::{AuditRead, TenantScoped};
 use crate::api::error::ApiError;
 use crate::api::input::Params;
-use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, LIMIT_MIN, PageView, cut};
+use crate::api::page::{LIMIT_MAX, LIMIT_MIN, PageView};
 use crate::api::reply::Reply;
 use crate::api::state::ApiState;
 
@@ -34,26 +31,13 @@ pub(super) async fn list_audit_events(
 ) -> Result<Reply<PageView<EventView<'static>>>, ApiError> {
     judge_caller(&ctx.caller, sent.as_deref())?;
     let mut query = params.read()?;
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    let cursor = query.cursor.take();
+    let (limit, cursor) = (query.limit, query.cursor.take());
     let filter = query.filter()?;
     let list = format!("audit {:?} {filter:?}", ctx.caller.reach);
-    let after = match cursor {
-        Some(cursor) => Some(place(&state.cursors.open(&list, &cursor)?).ok_or(Error::InvalidCursor)?),
-        None => None,
-    };
-    // One more than asked for tells whether there is a next page.
-    let events = state.app.list_audit_events(&ctx, filter, Page { after, limit: limit + 1 }).await?;
-    let (events, next_cursor) = cut(events, limit, |last: &AuditEvent| {
-        state.cursors.seal(&list, &format!("{} {}", last.received.as_microsecond(), last.id))
-    });
+    let listing = state.cursors.listing(list, limit);
+    let events = state.app.list_audit_events(&ctx, filter, listing.page(cursor.as_deref())?).await?;
+    let (events, next_cursor) = listing.cut(events, |last| (last.received, last.id));
     Reply::of(&PageView { items: events.iter().map(EventView::from).collect(), next_cursor })
-}
-
-/// The place in the log that a cursor names.
-fn place(last: &str) -> Option<(Timestamp, EventId)> {
-    let (received, id) = last.split_once(' ')?;
-    Some((from_micros(received.parse().ok()?), id.parse().ok()?))
 }
 
 pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {

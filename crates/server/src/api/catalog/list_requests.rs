@@ -2,10 +2,10 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
-use domain::{CatalogRequestId, Error, RequestStatus};
+use domain::RequestStatus;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::{Page, RequestFilter};
+use store::RequestFilter;
 use uuid::Uuid;
 
 use super::view::{CatalogRequestView, RequestStatusWord};
@@ -13,7 +13,7 @@ use crate::api::auth::{CatalogRequest, TenantScoped};
 use crate::api::error::ApiError;
 use crate::api::fields::tenant_id;
 use crate::api::input::Params;
-use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, LIMIT_MIN, PageView, cut};
+use crate::api::page::{LIMIT_MAX, LIMIT_MIN, PageView};
 use crate::api::reply::Reply;
 use crate::api::state::ApiState;
 
@@ -42,18 +42,10 @@ pub(super) async fn list_catalog_requests(
     let query = params.read()?;
     let tenant = query.tenant_id.as_deref().map(|text| tenant_id("tenant_id", text)).transpose()?;
     let filter = RequestFilter { tenant, status: query.status };
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     let list = format!("requests {:?} {:?} {:?}", ctx.caller.reach, filter.tenant, filter.status);
-    let after = match &query.cursor {
-        Some(cursor) => {
-            let last = state.cursors.open(&list, cursor)?;
-            Some(last.parse::<CatalogRequestId>().map_err(|_| Error::InvalidCursor)?)
-        }
-        None => None,
-    };
-    let found = state.app.list_catalog_requests(&ctx, filter, Page { after, limit: limit + 1 }).await?;
-    let seal = |last: &domain::CatalogRequest| state.cursors.seal(&list, &last.id.to_string());
-    let (found, next_cursor) = cut(found, limit, seal);
+    let listing = state.cursors.listing(list, query.limit);
+    let found = state.app.list_catalog_requests(&ctx, filter, listing.page(query.cursor.as_deref())?).await?;
+    let (found, next_cursor) = listing.cut(found, |last| last.id);
     Reply::of(&PageView { items: found.iter().map(CatalogRequestView::from).collect(), next_cursor })
 }
 

@@ -2,10 +2,8 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
-use domain::{EntitlementId, Error};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::Page;
 use uuid::Uuid;
 
 use super::view::EntitlementView;
@@ -13,10 +11,9 @@ use crate::api::auth::{EntitlementsRead, TenantScoped};
 use crate::api::error::ApiError;
 use crate::api::fields::tenant_id;
 use crate::api::input::Params;
-use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, LIMIT_MIN, PageView, cut};
+use crate::api::page::{LIMIT_MAX, LIMIT_MIN, PageView};
 use crate::api::reply::Reply;
 use crate::api::state::ApiState;
-use crate::app::entitlements::Shown;
 
 /// Whose entitlements, and which page of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,18 +36,10 @@ pub(super) async fn list_entitlements(
 ) -> Result<Reply<PageView<EntitlementView<'static>>>, ApiError> {
     let query = params.read()?;
     let tenant = query.tenant_id.as_deref().map(|text| tenant_id("tenant_id", text)).transpose()?;
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     let list = format!("entitlements {:?} {tenant:?}", ctx.caller.reach);
-    let after = match &query.cursor {
-        Some(cursor) => {
-            let last = state.cursors.open(&list, cursor)?;
-            Some(last.parse::<EntitlementId>().map_err(|_| Error::InvalidCursor)?)
-        }
-        None => None,
-    };
-    let found = state.app.list_entitlements(&ctx, tenant, Page { after, limit: limit + 1 }).await?;
-    let seal = |last: &Shown| state.cursors.seal(&list, &last.entitlement.id.to_string());
-    let (found, next_cursor) = cut(found, limit, seal);
+    let listing = state.cursors.listing(list, query.limit);
+    let found = state.app.list_entitlements(&ctx, tenant, listing.page(query.cursor.as_deref())?).await?;
+    let (found, next_cursor) = listing.cut(found, |last| last.entitlement.id);
     Reply::of(&PageView { items: found.iter().map(EntitlementView::from).collect(), next_cursor })
 }
 

@@ -3,16 +3,16 @@
 use aide::transform::TransformOperation;
 use axum::extract::State;
 use domain::tenant::NAME_MAX;
-use domain::{Error, Plan, Status, Tenant, TenantId, text};
+use domain::{Plan, Status, text};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::{Page, TenantFilter};
+use store::TenantFilter;
 
 use super::view::{PlanWord, StatusWord, TenantView};
 use crate::api::auth::{TenantRead, TenantScoped};
 use crate::api::error::ApiError;
 use crate::api::input::Params;
-use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, LIMIT_MIN, PageView, cut};
+use crate::api::page::{LIMIT_MAX, LIMIT_MIN, PageView};
 use crate::api::reply::Reply;
 use crate::api::state::ApiState;
 
@@ -42,7 +42,6 @@ pub(super) async fn list_tenants(
     params: Params<ListQuery>,
 ) -> Result<Reply<PageView<TenantView<'static>>>, ApiError> {
     let query = params.read()?;
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     let filter = TenantFilter {
         status: query.status,
         plan: query.plan,
@@ -50,16 +49,9 @@ pub(super) async fn list_tenants(
         ..TenantFilter::default()
     };
     let list = format!("tenants {:?} {:?} {:?} {:?}", ctx.caller.reach, filter.status, filter.plan, filter.text);
-    let after = match &query.cursor {
-        Some(cursor) => {
-            let last = state.cursors.open(&list, cursor)?;
-            Some(last.parse::<TenantId>().map_err(|_| Error::InvalidCursor)?)
-        }
-        None => None,
-    };
-    // One more than asked for tells whether there is a next page.
-    let tenants = state.app.list_tenants(&ctx, filter, Page { after, limit: limit + 1 }).await?;
-    let (tenants, next_cursor) = cut(tenants, limit, |last: &Tenant| state.cursors.seal(&list, &last.id.to_string()));
+    let listing = state.cursors.listing(list, query.limit);
+    let tenants = state.app.list_tenants(&ctx, filter, listing.page(query.cursor.as_deref())?).await?;
+    let (tenants, next_cursor) = listing.cut(tenants, |last| last.id);
     Reply::of(&PageView { items: tenants.iter().map(TenantView::from).collect(), next_cursor })
 }
 
