@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Resource, Result};
 use crate::ids::TenantId;
 use crate::tenant::Tenant;
+use crate::time::Timestamp;
 
 /// The scopes that this service gives a meaning.
 pub mod scope {
@@ -130,17 +131,17 @@ impl Caller {
         tenant.filter(|tenant| self.reaches(tenant.id)).ok_or(Error::NotFound(named))
     }
 
-    /// Refuses writes of the people and keys of a frozen tenant. Platform admins, services and keys that belong to no
+    /// Refuses writes of the people and keys of a tenant that is frozen at `now`. Platform admins, services and keys that belong to no
     /// tenant are not bound.
     ///
     /// # Errors
     /// `TenantFrozen`.
-    pub fn may_write_to(&self, tenant: &Tenant) -> Result<()> {
+    pub fn may_write_to(&self, tenant: &Tenant, now: Timestamp) -> Result<()> {
         let bound = match self.kind {
             CallerKind::PlatformAdmin | CallerKind::Service => false,
             CallerKind::Key => self.reach != Reach::All,
             CallerKind::TenantAdmin | CallerKind::Member | CallerKind::Nobody => true,
         };
-        if bound && tenant.is_frozen() { Err(Error::TenantFrozen) } else { Ok(()) }
+        if bound && tenant.is_frozen_at(now) { Err(Error::TenantFrozen) } else { Ok(()) }
     }
 }

@@ -238,7 +238,7 @@ pub fn verdict(life: KeyLife, owner: Owner<'_>, in_scope: bool, now: Timestamp) 
     let frozen = match owner {
         Owner::Platform => false,
         Owner::Tenant(None) => return VerifyCode::NotFound,
-        Owner::Tenant(Some(tenant)) => tenant.is_frozen() || tenant.trial_ran_out(now),
+        Owner::Tenant(Some(tenant)) => tenant.is_frozen_at(now),
     };
     match life.status(now) {
         KeyStatus::Revoked => VerifyCode::Revoked,

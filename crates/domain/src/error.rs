@@ -178,6 +178,9 @@ impl fmt::Display for Resource {
     }
 }
 
+/// How many broken rules are told at once: an answer must not be larger than what it is about.
+pub const VIOLATIONS_MAX: usize = 100;
+
 /// One broken rule of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {

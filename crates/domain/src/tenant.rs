@@ -226,10 +226,22 @@ impl Tenant {
         self
     }
 
-    /// Whether people and keys of the tenant may only read.
+    /// Whether people and keys of the tenant may only read, as it is written down.
     #[must_use]
     pub fn is_frozen(&self) -> bool {
         self.status == Status::Frozen
+    }
+
+    /// Where it stands at `now`: a trial that ran out is frozen, whether or not that was written down.
+    #[must_use]
+    pub fn status_at(&self, now: Timestamp) -> Status {
+        if self.trial_ran_out(now) { Status::Frozen } else { self.status }
+    }
+
+    /// Whether people and keys of the tenant may only read at `now`.
+    #[must_use]
+    pub fn is_frozen_at(&self, now: Timestamp) -> bool {
+        self.status_at(now) == Status::Frozen
     }
 
     /// Trial or frozen becomes active.

@@ -155,8 +155,12 @@ impl Chain {
         ask!(Rule::Start, held.has_started(now), since(), since());
         let until = || held.expires_at.map_or("it has no end".to_owned(), |end| format!("it ends at {end}"));
         ask!(Rule::Expiry, !held.has_expired(now), until(), until());
-        let is_free = !(tenant.is_frozen() || tenant.trial_ran_out(now));
-        ask!(Rule::Tenant, is_free, "the tenant is not frozen".to_owned(), "the tenant is frozen".to_owned());
+        ask!(
+            Rule::Tenant,
+            !tenant.is_frozen_at(now),
+            "the tenant is not frozen".to_owned(),
+            "the tenant is frozen".to_owned()
+        );
         let Some(Asked { limit: name, value }) = asked else { return Ok(None) };
         let Some(limit) = held.limits.get(name) else {
             self.note(Rule::Limit, false, || "the entitlement has no such limit".to_owned());

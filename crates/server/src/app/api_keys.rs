@@ -211,17 +211,7 @@ impl App {
         tenant: Option<TenantId>,
         page: Page<ApiKeyId>,
     ) -> Result<Vec<ApiKey>> {
-        if let Some(id) = tenant {
-            let there = ctx.caller.reaches(id) && self.directory.by_id(id).await?.is_some();
-            if !there {
-                return Err(Error::NotFound(Resource::NamedTenant));
-            }
-        }
-        let tenant = match ctx.caller.reach {
-            Reach::All => tenant,
-            Reach::One(own) => Some(own),
-            Reach::None => return Ok(Vec::new()),
-        };
+        let Some(tenant) = self.listed_tenant(ctx, tenant).await? else { return Ok(Vec::new()) };
         let mut tx = self.store.read(scope(ctx)).await?;
         Ok(tx.list_api_keys(tenant, page).await?)
     }

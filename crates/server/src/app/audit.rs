@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::audit::Receipt;
+use domain::error::VIOLATIONS_MAX;
 use domain::time::from_micros;
 use domain::{
-    AuditEvent, Error, EventId, FieldCode, NewEvent, Reach, Resource, Result, Tenant, TenantId, Timestamp, Violation,
+    AuditEvent, Error, EventId, FieldCode, NewEvent, Reach, Resource, Result, TenantId, Timestamp, Violation,
 };
 use store::{AuditFilter, Page, Scope, Unaudited};
 
@@ -18,8 +19,6 @@ use super::directory::Known;
 use super::tenants::scope;
 use super::{App, Ctx};
 
-/// How many broken rules are told at once: an answer must not be larger than what it is about.
-const VIOLATIONS_MAX: usize = 100;
 /// How many events an export reads at once.
 const EXPORT_PAGE: usize = 1_000;
 
@@ -140,11 +139,7 @@ impl App {
         }
         let now = ctx.now();
         for tenant in known.values().flatten() {
-            if tenant.trial_ran_out(now) {
-                ctx.caller.may_write_to(&Tenant::clone(tenant).at(now))?;
-            } else {
-                ctx.caller.may_write_to(tenant)?;
-            }
+            ctx.caller.may_write_to(tenant, now)?;
         }
         Ok(groups)
     }
@@ -204,15 +199,8 @@ impl App {
                 return Err(Error::NotFound(Resource::NamedTenant));
             }
         }
-        if let Some(id) = filter.tenant {
-            let tenant = if ctx.caller.reaches(id) { self.directory.by_id(id).await? } else { None };
-            tenant.ok_or(Error::NotFound(Resource::NamedTenant))?;
-        }
-        match ctx.caller.reach {
-            Reach::All => {}
-            Reach::One(own) => filter.tenant = Some(own),
-            Reach::None => return Ok(None),
-        }
+        let Some(tenant) = self.listed_tenant(ctx, filter.tenant).await? else { return Ok(None) };
+        filter.tenant = tenant;
         Ok(Some(filter))
     }
 }

@@ -7,8 +7,8 @@ use domain::audit::{AuditEvent, Crud, Party};
 use domain::catalog_request::CatalogRequest;
 use domain::entitlement::Source;
 use domain::{
-    CatalogRequestId, Error, Grant, Product, ProductInput, ProductKey, Reach, RequestStatus, Resource, Result,
-    TenantId, Timestamp,
+    CatalogRequestId, Error, Grant, Product, ProductInput, ProductKey, RequestStatus, Resource, Result, TenantId,
+    Timestamp,
 };
 use store::{Page, Removal, RequestFilter, Scope};
 
@@ -119,14 +119,7 @@ impl App {
         filter: RequestFilter,
         page: Page<CatalogRequestId>,
     ) -> Result<Vec<CatalogRequest>> {
-        if let Some(tenant) = filter.tenant {
-            self.named_tenant(ctx, tenant).await?;
-        }
-        let tenant = match ctx.caller.reach {
-            Reach::All => filter.tenant,
-            Reach::One(own) => Some(own),
-            Reach::None => return Ok(Vec::new()),
-        };
+        let Some(tenant) = self.listed_tenant(ctx, filter.tenant).await? else { return Ok(Vec::new()) };
         let filter = RequestFilter { tenant, ..filter };
         Ok(self.store.read(scope(ctx)).await?.list_catalog_requests(&filter, page).await?)
     }

@@ -3,17 +3,12 @@
 //! Every write locks the tenant and holds the product, so that neither goes meanwhile. Invariant: a grant, its event and
 //! the trial that it uses up are one transaction, and this process' memory of the tenant's entitlements ends with it.
 
-use std::sync::Arc;
-
 use domain::audit::{AuditEvent, Crud, Party};
 use domain::entitlement::{self, Asked, Decision, Source, StateAt};
-use domain::{
-    Entitlement, EntitlementId, Error, Grant, GrantState, Product, Reach, Resource, Result, TenantId, Timestamp,
-};
+use domain::{Entitlement, EntitlementId, Error, Grant, GrantState, Product, Resource, Result, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{EntitlementFilter, Page, Scope};
 
-use super::directory::Known;
 use super::tenants::{Write, scope};
 use super::{App, Ctx};
 
@@ -54,14 +49,7 @@ impl App {
         tenant: Option<TenantId>,
         page: Page<EntitlementId>,
     ) -> Result<Vec<Shown>> {
-        if let Some(tenant) = tenant {
-            self.named_tenant(ctx, tenant).await?;
-        }
-        let tenant = match ctx.caller.reach {
-            Reach::All => tenant,
-            Reach::One(own) => Some(own),
-            Reach::None => return Ok(Vec::new()),
-        };
+        let Some(tenant) = self.listed_tenant(ctx, tenant).await? else { return Ok(Vec::new()) };
         let now = ctx.now();
         let rows =
             self.store.read(scope(ctx)).await?.list_entitlements(&EntitlementFilter { tenant, now }, page).await?;
@@ -169,15 +157,6 @@ impl App {
         }
         requestable(&self.known_product(product).await?)?;
         Err(Error::NotFound(Resource::NamedTenant))
-    }
-
-    /// A tenant that a body or a filter names.
-    pub(super) async fn named_tenant(&self, ctx: &Ctx, id: TenantId) -> Result<Arc<Known>> {
-        let absent = Error::NotFound(Resource::NamedTenant);
-        if !ctx.caller.reaches(id) {
-            return Err(absent);
-        }
-        self.directory.by_id(id).await?.ok_or(absent)
     }
 
     /// A product of the catalog, as it is before anything is locked.

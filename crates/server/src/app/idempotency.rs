@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::ids::uuid_v7;
 use domain::time::from_micros;
-use domain::{Error, Reach, Result, Tenant, Timestamp};
+use domain::{Error, Reach, Result, Timestamp};
 use serde::de::DeserializeOwned;
 use store::{Claim, Claimed, Scope, Unaudited};
 use tracing::Instrument;
@@ -101,7 +101,7 @@ impl App {
     async fn judge_freeze(&self, ctx: &Ctx) -> Result<()> {
         let Reach::One(own) = ctx.caller.reach else { return Ok(()) };
         match self.directory.by_id(own).await? {
-            Some(tenant) => ctx.caller.may_write_to(&Tenant::clone(&tenant).at(ctx.now())),
+            Some(tenant) => ctx.caller.may_write_to(&tenant, ctx.now()),
             None => Ok(()),
         }
     }

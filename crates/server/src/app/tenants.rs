@@ -124,13 +124,9 @@ impl App {
     /// # Errors
     /// Those of the store.
     pub async fn list_tenants(&self, ctx: &Ctx, filter: TenantFilter, page: Page<TenantId>) -> Result<Vec<Tenant>> {
-        let own = match ctx.caller.reach {
-            Reach::All => filter.id,
-            Reach::One(own) => Some(own),
-            Reach::None => return Ok(Vec::new()),
-        };
+        let Some(id) = shown(ctx, filter.id) else { return Ok(Vec::new()) };
         let now = ctx.now();
-        let filter = TenantFilter { id: own, now, ..filter };
+        let filter = TenantFilter { id, now, ..filter };
         let mut tx = self.store.read(scope(ctx)).await?;
         let tenants = tx.list_tenants(&filter, page).await?;
         Ok(tenants.into_iter().map(|tenant| tenant.at(now)).collect())
@@ -309,7 +305,7 @@ impl App {
     /// Begins a write to a thing of a tenant, which is locked; an absent or foreign one is not found as `named`.
     pub(super) async fn write_to(&self, ctx: &Ctx, id: TenantId, named: Resource) -> Result<Write> {
         let write = self.write_even_frozen(ctx, id, named).await?;
-        ctx.caller.may_write_to(&write.tenant)?;
+        ctx.caller.may_write_to(&write.tenant, write.now)?;
         Ok(write)
     }
 
@@ -351,6 +347,24 @@ impl App {
         committed
     }
 
+    /// A tenant that a body or a filter names.
+    pub(super) async fn named_tenant(&self, ctx: &Ctx, id: TenantId) -> Result<Arc<Known>> {
+        let absent = Error::NotFound(Resource::NamedTenant);
+        if !ctx.caller.reaches(id) {
+            return Err(absent);
+        }
+        self.directory.by_id(id).await?.ok_or(absent)
+    }
+
+    /// Whose things a list shows whose filter may name a tenant: that tenant's, else a tenant's callers their own, and who
+    /// reaches every tenant everybody's. None for a caller who sees nothing.
+    pub(super) async fn listed_tenant(&self, ctx: &Ctx, named: Option<TenantId>) -> Result<Option<Option<TenantId>>> {
+        if let Some(id) = named {
+            self.named_tenant(ctx, id).await?;
+        }
+        Ok(shown(ctx, named))
+    }
+
     /// Makes memory forget a tenant, what it has, and whose its hosts are.
     fn forget_tenant(&self, tenant: &Tenant) {
         self.directory.forget(tenant.id, tenant.slug.as_str());
@@ -370,6 +384,15 @@ impl App {
 impl Write {
     pub(super) fn note(&mut self, event: AuditEvent) {
         self.events.push(event);
+    }
+}
+
+/// Whose things a list of this caller shows: of one tenant, or everybody's; none for a caller who sees nothing.
+fn shown(ctx: &Ctx, named: Option<TenantId>) -> Option<Option<TenantId>> {
+    match ctx.caller.reach {
+        Reach::All => Some(named),
+        Reach::One(own) => Some(Some(own)),
+        Reach::None => None,
     }
 }
 

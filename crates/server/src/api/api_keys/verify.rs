@@ -112,14 +112,11 @@ enum VerifyCodeWord {
 
 impl<'a> From<&'a Verified> for VerificationView<'a> {
     fn from(verified: &'a Verified) -> Self {
-        let tenant = verified.tenant.as_deref().map(|tenant| {
-            let frozen = tenant.trial_ran_out(verified.at);
-            VerifiedTenant {
-                id: tenant.id.0,
-                slug: tenant.slug.as_str(),
-                status: if frozen { Status::Frozen } else { tenant.status },
-                plan: tenant.plan,
-            }
+        let tenant = verified.tenant.as_deref().map(|tenant| VerifiedTenant {
+            id: tenant.id.0,
+            slug: tenant.slug.as_str(),
+            status: tenant.status_at(verified.at),
+            plan: tenant.plan,
         });
         let key = verified.key.as_deref().map(|key| VerifiedKey {
             id: key.id.0,
