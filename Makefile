@@ -33,7 +33,7 @@ test: ## Run all tests, on SQLite and on a private PostgreSQL
 test-short: ## Run the tests that need no server beside them
 	TEST_SHORT=1 $(CARGO) test $(CARGO_FLAGS) --workspace
 
-bench: ## Run the benchmarks, each against its limit (ONLY="by-slug create start-up" selects)
+bench: ## Run the benchmarks, each against its limit (ONLY="by-slug verify" selects)
 	$(WITH_POSTGRES) $(CARGO) bench $(CARGO_FLAGS) --package server --bench registry -- $(ONLY)
 
 .PHONY: lint lint-format lint-code lint-docs fmt

@@ -8,8 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FieldCode, Violation};
-use crate::tenant::{NAME_MAX, TRIAL_DAYS_DEFAULT, TRIAL_DAYS_MAX};
-use crate::text;
+use crate::tenant::{TRIAL_DAYS_DEFAULT, TRIAL_DAYS_MAX, check_name};
 use crate::time::Timestamp;
 
 /// The most characters of a product's key.
@@ -104,16 +103,8 @@ impl ProductInput {
     /// Every rule that the input breaks.
     #[must_use]
     pub fn check(&self) -> Vec<Violation> {
-        let mut violations = Vec::new();
+        let mut violations = check_name("name", &self.name);
         let mut broken = |field: &str, code, message: String| violations.push(Violation::new(field, code, message));
-        let length = self.name.chars().count();
-        if self.name.trim().is_empty() {
-            broken("name", FieldCode::TooShort, "must not be blank".to_owned());
-        } else if length > NAME_MAX {
-            broken("name", FieldCode::TooLong, format!("may have at most {NAME_MAX} characters, has {length}"));
-        } else if text::has_control(&self.name) {
-            broken("name", FieldCode::InvalidFormat, "must not contain control characters".to_owned());
-        }
         let length = self.description.as_ref().map_or(0, |text| text.chars().count());
         if length > DESCRIPTION_MAX {
             broken(

@@ -1,8 +1,8 @@
 //! Who calls, and whether they may: extractors that stand in every handler's signature.
 //!
-//! [`PlatformAdmin`], [`TenantScoped`], [`Service`] and [`Public`] each write themselves into the document as `x-may-call`, from which
-//! the coverage tests are made. Invariants: exactly one credential is judged, and a request with two different ones is
-//! refused; comparing a secret takes the same time wherever it differs.
+//! [`PlatformAdmin`], [`TenantScoped`], [`Service`] and [`Public`] each write themselves into the document as `x-may-call`,
+//! from which the coverage tests are made. Invariants: exactly one credential is judged, and a request with two different
+//! ones is refused; comparing a secret takes the same time wherever it differs.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

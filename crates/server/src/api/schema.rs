@@ -7,6 +7,7 @@ use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use domain::error::VIOLATIONS_MAX;
 use domain::text::told_name;
 use domain::{Error, FieldCode, Result, Violation};
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -17,8 +18,18 @@ use serde_json::{Map, Value};
 
 use super::json;
 
-/// How many broken rules are told at once: a body of unknown members must not make an answer larger than itself.
-const VIOLATIONS_MAX: usize = 100;
+/// Enums whose words are the domain's, for the document and the input check: tests compare them with the domain's own.
+macro_rules! schema_words {
+    ($($(#[$doc:meta])* $name:ident as $public:literal { $($variant:ident),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(JsonSchema)]
+        #[schemars(rename = $public)]
+        #[serde(rename_all = "snake_case")]
+        #[expect(dead_code, reason = "read by the document and the input check alone")]
+        pub(in crate::api) enum $name { $($variant),+ }
+    )+};
+}
+pub(in crate::api) use schema_words;
 
 /// Compiled schemas, by type.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! What both backends say to their database in the same words: the SQL stands here once, and a macro stamps it onto
 //! each backend's transaction type. What differs (row security, locks, the feed) lives in the backend's folder.
 //!
-//! Invariant: every query carries the scope's own predicate as its first parameter, so that a backend without row
-//! security shows a tenant no more than one with it.
+//! Invariant: every query of a tenant's transaction carries that tenant's predicate, as its first parameter or, where a page
+//! is put together, as its first condition, so that a backend without row security shows a tenant no more than one with it.
 
 use crate::error::{Result, StoreError};
 use crate::port::Scope;

@@ -14,6 +14,7 @@ use aide::operation::set_body;
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use domain::audit::publish::{ACTION_MAX, DESCRIPTION_MAX, EVENTS_MAX, HREF_MAX, ID_MAX, MAP_MAX, NAME_MAX};
+use domain::error::VIOLATIONS_MAX;
 use domain::{Crud, Error, FieldCode, NewEvent, NewGroup, Party, Violation};
 use http::HeaderMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -311,8 +312,8 @@ fn careful(state: &ApiState, value: Value) -> Result<Publication, ApiError> {
             Err(other) => return Err(other.into()),
         }
         // As many as are told at once.
-        if violations.len() > 100 {
-            violations.truncate(100);
+        if violations.len() > VIOLATIONS_MAX {
+            violations.truncate(VIOLATIONS_MAX);
             break;
         }
     }

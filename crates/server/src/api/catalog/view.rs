@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::api::entitlements::view::schema_words;
+use crate::api::schema::schema_words;
 
 /// A product.
 #[derive(Debug, Serialize, JsonSchema)]

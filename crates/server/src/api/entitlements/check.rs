@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use uuid::Uuid;
 
-use super::view::schema_words;
 use crate::api::auth::{EntitlementsRead, TenantScoped};
 use crate::api::error::ApiError;
 use crate::api::fields::tenant_id;
 use crate::api::input::{Body, Nothing, Params};
 use crate::api::reply::Reply;
+use crate::api::schema::schema_words;
 use crate::api::state::ApiState;
 
 /// May this tenant do that?

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::api::fields::instant;
+use crate::api::schema::schema_words;
 use crate::app::entitlements::Shown;
 
 /// What a tenant has of a product.
@@ -85,17 +86,6 @@ pub(in crate::api) fn grant(
     Grant { state, starts_at, expires_at, limits: limits.unwrap_or_default() }
 }
 
-macro_rules! schema_words {
-    ($($(#[$doc:meta])* $name:ident as $public:literal { $($variant:ident),+ })+) => {$(
-        $(#[$doc])*
-        #[derive(JsonSchema)]
-        #[schemars(rename = $public)]
-        #[serde(rename_all = "snake_case")]
-        #[expect(dead_code, reason = "read by the document and the input check alone")]
-        pub(in crate::api) enum $name { $($variant),+ }
-    )+};
-}
-pub(in crate::api) use schema_words;
 schema_words! {
     /// Where an entitlement stands.
     StateWord as "EntitlementState" { Trial, Active, Expired, Revoked }

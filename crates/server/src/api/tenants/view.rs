@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::api::error::ApiError;
 use crate::api::reply::Reply;
+use crate::api::schema::schema_words;
 use crate::app::directory::Known;
 
 /// A tenant.
@@ -82,16 +83,6 @@ impl ProvisioningView {
     };
 }
 
-macro_rules! schema_words {
-    ($($(#[$doc:meta])* $name:ident as $public:literal { $($variant:ident),+ })+) => {$(
-        $(#[$doc])*
-        #[derive(JsonSchema)]
-        #[schemars(rename = $public)]
-        #[serde(rename_all = "snake_case")]
-        #[expect(dead_code, reason = "read by the document and the input check alone")]
-        pub(in crate::api) enum $name { $($variant),+ }
-    )+};
-}
 schema_words! {
     /// What a tenant bought.
     PlanWord as "Plan" { Starter, Professional, Enterprise }
