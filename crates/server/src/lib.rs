@@ -133,9 +133,9 @@ pub async fn serve(
     });
     let mut jobs = jobs::start(&app, &background);
 
-    let router = api::router(state.clone(), &config.http.allowed_origins);
+    let front = api::Front::new(state.clone(), &config.http.allowed_origins);
     let ending = listener::Ending { drain: config.shutdown_drain, deadline: config.shutdown_timeout };
-    let until = listener::run(listener, router, &state, &shutdown, ending).await;
+    let until = listener::run(listener, front, &state, &shutdown, ending).await;
 
     background.cancel();
     let orderly = async {

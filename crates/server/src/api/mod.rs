@@ -12,6 +12,7 @@ pub mod entitlements;
 pub mod error;
 pub mod fields;
 mod forwarded;
+mod front;
 pub mod idempotency;
 pub mod input;
 mod json;
@@ -34,6 +35,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::config::AllowedOrigins;
 use state::{ApiState, Document};
 
+pub use front::Front;
 pub use schema::Schemas;
 
 /// Every documented route. Add yours here.
@@ -66,8 +68,8 @@ pub fn document() -> Result<Document, String> {
     document::render(&documented_routes().1)
 }
 
-/// The whole API.
-pub fn router(state: ApiState, origins: &AllowedOrigins) -> Router {
+/// The router of the whole API.
+fn router(state: ApiState, origins: &AllowedOrigins) -> Router {
     let (documented, _) = documented_routes();
     let router = documented
         .route("/metrics", get(operations::metrics))

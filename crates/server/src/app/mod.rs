@@ -10,6 +10,7 @@ pub mod catalog;
 mod ctx;
 pub mod directory;
 pub mod entitlements;
+mod group_commit;
 mod idempotency;
 pub mod known_key;
 pub mod tenants;
@@ -37,6 +38,7 @@ pub struct App {
     reserved: ReservedSlugs,
     key_env: KeyEnv,
     key_uses: api_keys::KeyUses,
+    single_events: Arc<group_commit::GroupCommit>,
 }
 
 /// What the application is made of.
@@ -61,7 +63,9 @@ impl App {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { store, directory, clock, rng, reserved, key_env } = parts;
-        Self { store, directory, clock, rng, reserved, key_env, key_uses: api_keys::KeyUses::default() }
+        let single_events = Arc::new(group_commit::GroupCommit::new(Arc::clone(&store)));
+        let key_uses = api_keys::KeyUses::default();
+        Self { store, directory, clock, rng, reserved, key_env, key_uses, single_events }
     }
 
     /// The read model.
