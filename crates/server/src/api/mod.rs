@@ -16,6 +16,7 @@ mod front;
 pub mod idempotency;
 pub mod input;
 mod json;
+pub mod keycloak;
 pub mod manners;
 mod operations;
 pub mod page;
@@ -46,6 +47,7 @@ fn routes() -> ApiRouter<ApiState> {
         .merge(entitlements::routes())
         .merge(catalog::routes())
         .merge(audit::routes())
+        .merge(keycloak::routes())
         .api_route("/healthz", get_with(operations::healthz, operations::healthz_docs))
         .api_route("/readyz", get_with(operations::readyz, operations::readyz_docs))
         .api_route("/health", get_with(operations::health, operations::health_docs))

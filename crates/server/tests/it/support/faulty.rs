@@ -201,6 +201,12 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
         self.inner.list_tenants(filter, page).await
     }
 
+    async fn tenants_with_metadata(&mut self, key: &str, value: &str, limit: usize) -> Result<Vec<TenantId>> {
+        let found = self.inner.tenants_with_metadata(key, value, limit).await;
+        self.faults.after_look_up.pass().await;
+        found
+    }
+
     async fn routes_of_host(&mut self, host: &str) -> Result<Vec<TenantRoute>> {
         self.inner.routes_of_host(host).await
     }
