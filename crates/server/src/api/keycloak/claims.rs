@@ -1,12 +1,13 @@
 //! POST `/v1/internal/keycloak/claims`
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
 use domain::{Error, FieldCode, Plan, Status, Violation};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -22,7 +23,7 @@ use crate::app::claims::{Claims, LookUp};
 /// By what a tenant is to be found. Everything that is given must lead to the same one.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct ClaimsQuestion {
+pub(super) struct ClaimsQuestion {
     /// Its id, or an array whose first element that is.
     tenant_id: Option<OneOrMany>,
     /// Its slug, or an array whose first element that is.
@@ -34,11 +35,26 @@ pub(in crate::api) struct ClaimsQuestion {
 }
 
 /// A text, or an array of which the first element counts, as Keycloak writes attributes.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum OneOrMany {
     One(String),
     Many(Vec<Option<String>>),
+}
+
+// Said as one type with two shapes, so that a wrong one is told as a wrong type.
+impl JsonSchema for OneOrMany {
+    fn schema_name() -> Cow<'static, str> {
+        "OneOrMany".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "array"], "items": { "type": ["string", "null"] } })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 impl OneOrMany {
@@ -126,7 +142,7 @@ impl ClaimsQuestion {
 /// What a token says of its bearer's tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Claims")]
-pub(in crate::api) struct ClaimsView<'a> {
+pub(super) struct ClaimsView<'a> {
     /// The tenant's id.
     tenant_id: Uuid,
     /// Its name in URLs.
@@ -165,7 +181,7 @@ impl<'a> From<&'a Claims> for ClaimsView<'a> {
     }
 }
 
-pub(in crate::api) async fn get_claims(
+pub(super) async fn get_claims(
     Service(ctx): Service,
     State(state): State<ApiState>,
     params: Params<Nothing>,

@@ -8,9 +8,9 @@ pub(super) const ROWS: &[Operation] = &[Operation {
     id: "get_claims",
     verb: "POST",
     path: "/v1/internal/keycloak/claims",
-    body: Some(r#"{"tenant_id":"{id}"}"#),
+    body: Some(r#"{"tenant_id":"{id}","tenant_slug":"{slug}"}"#),
     may: "registry:internal",
-    names: Names::InBody("tenant_id"),
+    names: Names::Nothing,
     frozen_says: &[("/status", "\"frozen\""), ("/products", "[]")],
     ..READ
 }];
