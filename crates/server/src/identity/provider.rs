@@ -29,10 +29,11 @@ pub struct OrganizationSpec {
     /// `"<name> (<slug>)"`, at most 255 characters: names are unique in a realm.
     pub name: String,
     /// What tokens can carry without a call: `tenant_id`, `plan`, `status`, `products`. A value over 255 characters is
-    /// refused by Keycloak, so many values are many elements.
+    /// refused by Keycloak, so many values are many elements. An attribute without an element is removed.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// Whether its members may log in with it.
-    pub enabled: bool,
+    /// Whether its members may log in with it. None leaves that as it is: somebody may have switched it off by hand.
+    /// One that is made with none is enabled.
+    pub enabled: Option<bool>,
 }
 
 /// The person to invite.
