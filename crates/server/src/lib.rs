@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use domain::{ACME, Clock, KeyEnv, Plan, ProductInput, ProductKey, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
+use domain::{ACME, Clock, KeyEnv, Plan, ProductInput, ProductKey, Provisioning, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use store::Store;
@@ -205,6 +205,7 @@ pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         frozen_at: None,
         admin_email: None,
         admin_name: None,
+        provisioning: Provisioning::SKIPPED,
     };
     let ctx = app.job_ctx("seed");
     app.seed_tenant(&ctx, acme).await.map_err(ServeError::Seed)?;
