@@ -209,7 +209,8 @@ impl Wanted {
             ("status", vec![status.as_str().to_owned()]),
             ("products", products),
         ];
-        let trial = Some(tenant).filter(|tenant| tenant.status == Status::Trial).and_then(|tenant| tenant.trial_ends_at);
+        let trial =
+            Some(tenant).filter(|tenant| tenant.status == Status::Trial).and_then(|tenant| tenant.trial_ends_at);
         let turns = entitlements.iter().flat_map(|held| [held.starts_at, held.expires_at]).chain([trial]);
         Self {
             standing: if frozen && shut_when_frozen { Standing::Shut } else { Standing::Live },

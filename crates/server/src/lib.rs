@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use domain::{ACME, Clock, KeyEnv, Plan, ProductInput, ProductKey, Provisioning, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
+use domain::{
+    ACME, Clock, KeyEnv, Plan, ProductInput, ProductKey, Provisioning, ReservedSlugs, Rng, Secret, Slug, Status, Tenant,
+};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use store::Store;

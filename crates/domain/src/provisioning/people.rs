@@ -65,7 +65,11 @@ mod tests {
 
     #[track_caller]
     fn check(given: Option<&str>, email: &str, first: &str, last: &str) {
-        assert_eq!(person_name(given, email), PersonName { first: first.to_owned(), last: last.to_owned() }, "{given:?}");
+        assert_eq!(
+            person_name(given, email),
+            PersonName { first: first.to_owned(), last: last.to_owned() },
+            "{given:?}"
+        );
     }
 
     #[test]

@@ -189,21 +189,15 @@ fn the_wanted_attributes_follow_the_tenant_its_products_and_the_clock() {
     let mut tenant = tenant();
     tenant.activate(at(1)).unwrap();
     let held = |product: &str, starts: Option<i64>, ends: Option<i64>| {
-        Grant {
-            state: GrantState::Active,
-            starts_at: starts.map(at),
-            expires_at: ends.map(at),
-            limits: Limits::new(),
-        }
-        .start(EntitlementId(Uuid::nil()), tenant.id, product.to_owned(), Source::Grant, at(0))
+        Grant { state: GrantState::Active, starts_at: starts.map(at), expires_at: ends.map(at), limits: Limits::new() }
+            .start(EntitlementId(Uuid::nil()), tenant.id, product.to_owned(), Source::Grant, at(0))
     };
     let all = [held("voice", None, None), held("crm", Some(10), Some(20)), held("old", None, Some(5))];
     let products = |now| Wanted::of(&tenant, &all, true, at(now)).attributes["products"].clone();
-    assert_eq!((products(6), products(10), products(20)), (
-        vec!["voice".to_owned()],
-        vec!["crm".to_owned(), "voice".to_owned()],
-        vec!["voice".to_owned()],
-    ));
+    assert_eq!(
+        (products(6), products(10), products(20)),
+        (vec!["voice".to_owned()], vec!["crm".to_owned(), "voice".to_owned()], vec!["voice".to_owned()],)
+    );
     let until = |now| Wanted::of(&tenant, &all, true, at(now)).until;
     assert_eq!([until(0), until(5), until(10), until(20)], [Some(at(5)), Some(at(10)), Some(at(20)), None]);
     let mut frozen = tenant.clone();
