@@ -2,5 +2,7 @@
 //!
 //! `api/auth.rs` asks the verifier, `app` the provider. Invariant: nothing here decides what somebody may do.
 
+pub mod keycloak;
+pub mod mock;
 pub mod provider;
 pub mod tokens;

@@ -170,6 +170,36 @@ pub struct IdentityError {
     pub retry_after: Option<Duration>,
 }
 
+/// The attribute by which an organization says whose it is.
+pub const TENANT_ATTRIBUTE: &str = "tenant_id";
+
+/// How long a name, an alias and a value of an attribute may be: Keycloak's columns end there, and what is longer is
+/// answered by a bare 500 that looks like an outage.
+pub const MAX_TEXT: usize = 255;
+
+/// Whether an organization with these attributes is the one of another tenant. One that says nothing is nobody's.
+pub(super) fn belongs_to_another(attributes: &BTreeMap<String, Vec<String>>, tenant: TenantId) -> bool {
+    let tenant = tenant.to_string();
+    attributes.get(TENANT_ATTRIBUTE).is_some_and(|values| values.iter().any(|value| *value != tenant))
+}
+
+/// Refuses what no provider takes, before anything is sent.
+pub(super) fn check_spec(wanted: &OrganizationSpec) -> Result<()> {
+    let rejected =
+        |detail: &str| Err(IdentityError { kind: FaultKind::Rejected, detail: detail.to_owned(), retry_after: None });
+    if wanted.name.is_empty() || wanted.alias.is_empty() {
+        return rejected("an organization needs a name and an alias");
+    }
+    if !wanted.alias.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        return rejected("an alias has lower-case letters, digits and hyphens");
+    }
+    let values = wanted.attributes.iter().flat_map(|(key, values)| values.iter().chain([key]));
+    if values.chain([&wanted.name, &wanted.alias]).any(|text| text.chars().count() > MAX_TEXT) {
+        return rejected("a name, an alias or an attribute has more than 255 characters");
+    }
+    Ok(())
+}
+
 /// What a call gives.
 pub type Result<T, E = IdentityError> = std::result::Result<T, E>;
 
