@@ -43,7 +43,6 @@ fn do_step(work: &mut IdentityWork, step: Step, wanted: &Wanted) {
     match step {
         Step::Organization => {
             work.organization_is("org".to_owned());
-            work.pushed = Some(wanted.push());
             work.account_meant_at = Some(at(1));
         }
         Step::User => work.account_is("account".to_owned(), true),
@@ -80,9 +79,9 @@ fn a_tenant_without_an_administrator_has_no_work() {
 }
 
 #[test]
-fn provisioning_is_five_steps_in_order_and_then_nothing() {
+fn provisioning_is_six_steps_in_order_and_then_nothing() {
     let (mut work, live) = (fresh(), wanted(Standing::Live));
-    let all = [Step::Organization, Step::User, Step::Membership, Step::Admin, Step::Email];
+    let all = [Step::Organization, Step::Update, Step::User, Step::Membership, Step::Admin, Step::Email];
     assert_eq!(run(&mut work, &live), all);
     assert!(work.finish(1, &live, at(3)));
     assert_eq!(work.shown.status, ProvisioningStatus::Provisioned);
@@ -96,6 +95,7 @@ fn provisioning_is_five_steps_in_order_and_then_nothing() {
 fn what_changed_is_pushed_before_anything_else_is_done_for_the_account() {
     let (mut work, live) = (fresh(), wanted(Standing::Live));
     do_step(&mut work, Step::Organization, &live);
+    do_step(&mut work, Step::Update, &live);
     let renamed = Wanted { name: "Other (acme)".to_owned(), ..live };
     assert_eq!(work.next(&renamed), Some(Step::Update));
     assert_eq!(run(&mut work, &renamed), [Step::Update, Step::User, Step::Membership, Step::Admin, Step::Email]);
@@ -150,7 +150,11 @@ fn what_is_lost_is_made_again_and_what_hung_on_it() {
     assert_eq!(run(&mut lost, &live), [Step::User, Step::Membership, Step::Admin, Step::Email]);
     let mut lost = work.clone();
     lost.organization_lost();
-    assert_eq!(run(&mut lost, &live), [Step::Organization, Step::Membership, Step::Admin], "and no second mail");
+    assert_eq!(
+        run(&mut lost, &live),
+        [Step::Organization, Step::Update, Step::Membership, Step::Admin],
+        "and no second mail"
+    );
     work.membership_lost();
     assert_eq!(run(&mut work, &live), [Step::Membership, Step::Admin]);
 }
@@ -232,6 +236,7 @@ prop_compose! {
         let mut work = fresh();
         if organization {
             do_step(&mut work, Step::Organization, &wanted(Standing::Live));
+            do_step(&mut work, Step::Update, &wanted(Standing::Live));
             work.organization_switched = organization_switched;
         }
         work.organization_meant |= meant;

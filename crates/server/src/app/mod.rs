@@ -12,6 +12,7 @@ pub mod directory;
 pub mod entitlements;
 mod idempotency;
 pub mod known_key;
+pub mod provisioning;
 pub mod tenants;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use ctx::Ctx;
 pub use directory::Directory;
 pub use idempotency::{IdempotentRequest, Once};
 pub use known_key::KnownKey;
+pub use provisioning::{IdentitySettings, Provisioned};
 
 /// The application: everything that decides.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub struct App {
     reserved: ReservedSlugs,
     key_env: KeyEnv,
     key_uses: api_keys::KeyUses,
+    identity: provisioning::Identity,
 }
 
 /// What the application is made of.
@@ -54,14 +57,17 @@ pub struct Parts {
     pub reserved: ReservedSlugs,
     /// Where the keys that are made here are good.
     pub key_env: KeyEnv,
+    /// How identities are provisioned.
+    pub identity: IdentitySettings,
 }
 
 impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, directory, clock, rng, reserved, key_env } = parts;
-        Self { store, directory, clock, rng, reserved, key_env, key_uses: api_keys::KeyUses::default() }
+        let Parts { store, directory, clock, rng, reserved, key_env, identity } = parts;
+        let (key_uses, identity) = (api_keys::KeyUses::default(), provisioning::Identity::new(identity));
+        Self { store, directory, clock, rng, reserved, key_env, key_uses, identity }
     }
 
     /// The read model.

@@ -135,7 +135,7 @@ impl State {
             alias: wanted.alias.clone(),
             name: wanted.name.clone(),
             attributes: filled(&wanted.attributes),
-            enabled: wanted.enabled,
+            enabled: wanted.enabled.unwrap_or(true),
             ..MockOrganization::default()
         }))
     }
@@ -149,7 +149,7 @@ impl State {
         self.check_name(&wanted.name, &id.0)?;
         let kept = self.organization(id)?;
         kept.name.clone_from(&wanted.name);
-        kept.enabled = wanted.enabled;
+        kept.enabled = wanted.enabled.unwrap_or(kept.enabled);
         kept.attributes.retain(|key, _| !wanted.attributes.contains_key(key));
         kept.attributes.extend(filled(&wanted.attributes));
         Ok(found.enabled)
