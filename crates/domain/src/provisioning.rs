@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::entitlement::Entitlement;
 use crate::ids::TenantId;
 use crate::tenant::{Status, Tenant};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, from_micros};
 use crate::words::words;
 
 pub use backoff::{Retry, wait};
@@ -78,6 +78,13 @@ words! {
         /// It was left as it is: off before, or not ours to switch.
         Left = "left",
     }
+}
+
+/// Until when the work that a request asked for at `at` is that request's to take up; then it is everybody's.
+#[must_use]
+pub fn own_until(at: Timestamp) -> Timestamp {
+    const OWN_MICROS: i64 = 5_000_000;
+    from_micros(at.as_microsecond().saturating_add(OWN_MICROS))
 }
 
 /// What is shown of a tenant's provisioning.
@@ -277,7 +284,7 @@ impl IdentityWork {
             provisioned_at: None,
             told: None,
             attempts: 0,
-            due_at: Some(Timestamp::UNIX_EPOCH),
+            due_at: Some(own_until(tenant.created_at)),
             lease_until: None,
             fence: 0,
         })

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use domain::provisioning::own_until;
 use domain::{AuditBatch, IdentityWork, Result, Tenant, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{Scope, Unaudited};
@@ -27,7 +28,7 @@ use tracing::Instrument;
 
 use super::tenants::{Precondition, Write};
 use super::{App, Ctx};
-use crate::identity::provider::{IdentityProvider, InviteLink};
+use crate::identity::provider::{IdentityProvider, InviteKind, InviteLink};
 
 /// How many tenants the job has in hand at once in one process.
 const JOB_AT_ONCE: usize = 16;
@@ -97,15 +98,34 @@ pub struct IdentityFigures {
     pub under_way: usize,
 }
 
+/// Which work may be taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// What this request asked for, too.
+    Own,
+    /// What is due for everybody.
+    Everybodys,
+}
+
 /// A tenant, and in dev the way into its first account.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Provisioned {
     /// The tenant as it stands now.
     #[serde(flatten)]
     pub tenant: Tenant,
-    /// Never kept: an answer that is repeated has none.
+    /// The way in. Never kept: an answer that is repeated has none.
     #[serde(skip)]
     pub invite: Option<InviteLink>,
+    /// What kind of link that is, or was.
+    #[serde(default)]
+    pub invite_kind: Option<InviteKind>,
+}
+
+impl Provisioned {
+    /// A tenant with nobody to invite.
+    pub(super) fn nobody(tenant: Tenant) -> Self {
+        Self { tenant, invite: None, invite_kind: None }
+    }
 }
 
 impl App {
@@ -122,9 +142,9 @@ impl App {
     ) -> Result<Provisioned> {
         let (asked, deadline) = (ctx.now(), self.deadline());
         let mut write = self.write_tenant(ctx, id, seen).await?;
-        let asks = write.tx.ask_for_provisioning(&write.tenant, asked).await?;
+        let asks = write.tx.ask_for_provisioning(&write.tenant, asked, own_until(asked)).await?;
         if !asks {
-            return Ok(Provisioned { tenant: self.finish(ctx, write).await?, invite: None });
+            return Ok(Provisioned::nobody(self.finish(ctx, write).await?));
         }
         let tenant = self.finish_provisioning_request(ctx, write).await?;
         self.provision_within(ctx, tenant, asked, deadline).await
@@ -182,7 +202,8 @@ impl App {
             }
             Some(_) | None => None,
         };
-        let outcome = Provisioned { tenant, invite };
+        let invite_kind = invite.as_ref().map(|invite| invite.kind);
+        let outcome = Provisioned { tenant, invite, invite_kind };
         self.keep_outcome(ctx, &outcome).await;
         Ok(outcome)
     }
@@ -197,7 +218,7 @@ impl App {
                 let (app, ctx) = (Arc::clone(self), Ctx { claim: None, ..ctx.clone() });
                 let task = async move {
                     let _permit = permit;
-                    app.drive(&ctx, id).await
+                    app.drive(&ctx, id, Whose::Own).await
                 };
                 match self.identity.tasks.spawn(task.in_current_span()).await {
                     Ok(outcome) => outcome?,
@@ -207,7 +228,7 @@ impl App {
             let now = self.clock.now();
             match self.look_at(id).await?.1 {
                 Some(work) if work.lease_until.is_some_and(|until| until > now) => {}
-                Some(work) if work.due_at.is_some_and(|due| due <= now) => {}
+                Some(work) if is_open(&work, now) => {}
                 Some(_) | None => return Ok(()),
             }
             tokio::time::sleep(pause).await;
@@ -261,7 +282,7 @@ impl App {
             let (app, ctx) = (Arc::clone(self), ctx.clone());
             self.identity.tasks.spawn(async move {
                 let _permit = permit;
-                if let Err(error) = app.drive(&ctx, id).await {
+                if let Err(error) = app.drive(&ctx, id, Whose::Everybodys).await {
                     tracing::warn!(%error, tenant = %id, "identity work could not go on and will be tried again");
                 }
                 // There may be more than there was room for.
@@ -310,4 +331,9 @@ impl App {
         self.identity.tasks.close();
         self.identity.tasks.wait().await;
     }
+}
+
+/// Whether what was asked for is still to be taken up, and not waiting after a failure or for the clock.
+fn is_open(work: &IdentityWork, now: Timestamp) -> bool {
+    work.done < work.wanted && work.attempts == 0 && work.due_at.is_some_and(|due| due <= own_until(now))
 }

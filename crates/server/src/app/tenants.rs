@@ -61,7 +61,7 @@ impl App {
         let tenant = new.start(TenantId::generate(&*ctx.clock, &*ctx.rng), now);
         let tenant = self.insert_tenant(ctx, tenant, "tenant.created", now).await?;
         if tenant.admin_email.is_none() {
-            return Ok(Provisioned { tenant, invite: None });
+            return Ok(Provisioned::nobody(tenant));
         }
         self.provision_within(ctx, tenant, now, deadline).await
     }

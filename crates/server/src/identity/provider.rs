@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// An organization's id at the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,7 +76,8 @@ pub struct Account {
 }
 
 /// What kind of link an invitation is reached by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum InviteKind {
     /// The link of the mail that was sent, read from the sink.
     Mail,

@@ -23,14 +23,15 @@ pub trait ProvisioningReads: Send {
 /// Writes of identity work.
 #[async_trait]
 pub trait ProvisioningWork: Send {
-    /// Asks for the work of a locked tenant and for its invitation, at once; begins it where there is none yet. False:
-    /// the tenant has nobody to invite.
-    async fn ask_for_provisioning(&mut self, tenant: &Tenant, at: Timestamp) -> Result<bool>;
-    /// Takes work that is due, for as long as the lease. None: it is not due, somebody is at it, or there is none.
+    /// Asks for the work of a locked tenant and for its invitation; begins it where there is none yet. Whoever asks does
+    /// it, and everybody may from `due_at` on. False: the tenant has nobody to invite.
+    async fn ask_for_provisioning(&mut self, tenant: &Tenant, at: Timestamp, due_at: Timestamp) -> Result<bool>;
+    /// Takes work that is due by then, for as long as the lease. None: it is not due, somebody is at it, or there is none.
     async fn claim_identity_work(
         &mut self,
         tenant: TenantId,
         now: Timestamp,
+        due_by: Timestamp,
         lease_until: Timestamp,
     ) -> Result<Option<IdentityWork>>;
     /// Writes down how far the work has come, if its fence is still the newest. What was asked for since `work.wanted` makes

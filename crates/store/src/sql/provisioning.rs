@@ -48,15 +48,21 @@ macro_rules! stamp_provisioning {
 
         #[async_trait]
         impl ProvisioningWork for $tx {
-            async fn ask_for_provisioning(&mut self, tenant: &Tenant, at: Timestamp) -> Result<bool> {
+            async fn ask_for_provisioning(
+                &mut self,
+                tenant: &Tenant,
+                at: Timestamp,
+                due_at: Timestamp,
+            ) -> Result<bool> {
                 const SQL: &str = "UPDATE provisioning SET wanted = wanted + 1, due_at = $3, attempts = 0, \
                     asked_at = CASE WHEN asked_at > $2 THEN asked_at ELSE $2 END WHERE tenant_id = $1 AND NOT gone";
-                let Some(work) = IdentityWork::of(tenant) else { return Ok(false) };
+                let Some(mut work) = IdentityWork::of(tenant) else { return Ok(false) };
+                work.due_at = Some(due_at);
                 let begun = attempt!(self, platform conn => {
                     let asked = sqlx::query(SQL)
                         .bind(tenant.id.0)
                         .bind(Ts(at))
-                        .bind(Ts(Timestamp::UNIX_EPOCH))
+                        .bind(Ts(due_at))
                         .execute(&mut *conn)
                         .await?;
                     if asked.rows_affected() == 0 {
@@ -74,14 +80,15 @@ macro_rules! stamp_provisioning {
                 &mut self,
                 tenant: TenantId,
                 now: Timestamp,
+                due_by: Timestamp,
                 lease_until: Timestamp,
             ) -> Result<Option<IdentityWork>> {
                 const SQL: &str = concat!(
                     "UPDATE provisioning AS w SET fence = fence + 1, lease_until = $3 WHERE w.tenant_id = $1 ",
-                    "AND w.due_at <= $2 AND (w.lease_until IS NULL OR w.lease_until <= $2) RETURNING ", work_columns!()
+                    "AND w.due_at <= $4 AND (w.lease_until IS NULL OR w.lease_until <= $2) RETURNING ", work_columns!()
                 );
                 attempt!(self, platform conn => {
-                    let query = sqlx::query(SQL).bind(tenant.0).bind(Ts(now)).bind(Ts(lease_until));
+                    let query = sqlx::query(SQL).bind(tenant.0).bind(Ts(now)).bind(Ts(lease_until)).bind(Ts(due_by));
                     let row = query.fetch_optional(conn).await?;
                     row.as_ref().map(work_of).transpose()
                 })

@@ -145,13 +145,11 @@ fn etag(tenant: &Tenant) -> String {
 /// The answer after provisioning. This and a creation are the only ones with a way into the account.
 pub(super) fn provisioned<const STATUS: u16>(outcome: &Provisioned) -> Result<TenantReply<STATUS>, ApiError> {
     let mut view = TenantView::from(&outcome.tenant);
-    if let Some(invite) = &outcome.invite {
-        view.provisioning.invite_url = Some(&invite.url);
-        view.provisioning.invite_url_kind = Some(match invite.kind {
-            InviteKind::Mail => "mail",
-            InviteKind::Login => "login",
-        });
-    }
+    view.provisioning.invite_url = outcome.invite.as_ref().map(|invite| invite.url.as_str());
+    view.provisioning.invite_url_kind = outcome.invite_kind.map(|kind| match kind {
+        InviteKind::Mail => "mail",
+        InviteKind::Login => "login",
+    });
     Ok(Reply::of(&view)?.header(ETAG, &etag(&outcome.tenant)))
 }
 

@@ -9,7 +9,7 @@ use domain::{AuditBatch, IdentityWork, Provisioning, Result, Tenant, Timestamp};
 use store::{Saved, Scope, Unaudited};
 
 use super::drive::{leased, shows};
-use super::told::told;
+use super::told::{named, told};
 use crate::app::{App, Ctx};
 use crate::identity::provider::IdentityError;
 
@@ -100,7 +100,7 @@ impl<'a> Attempt<'a> {
             return Ok(saved);
         }
         if let Some(tenant) = &tenant {
-            events = events.into_iter().map(|event| event.about(tenant)).collect();
+            events = events.into_iter().map(|event| named(event, tenant)).collect();
         }
         let committed = match AuditBatch::from_events(events) {
             Some(batch) => tx.commit(batch).await,

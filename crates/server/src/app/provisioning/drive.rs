@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::audit::Crud;
-use domain::provisioning::{Retry, Standing, Step, Wanted, wait};
+use domain::provisioning::{Retry, Standing, Step, Wanted, own_until, wait};
 use domain::time::from_micros;
 use domain::{IdentityWork, Provisioning, Result, TenantId, Timestamp};
 use store::{Saved, Scope, Unaudited};
 
+use super::Whose;
 use super::attempt::{Attempt, Halt};
 use super::told::told;
 use crate::app::{App, Ctx};
@@ -44,8 +45,8 @@ impl App {
     ///
     /// # Errors
     /// Those of the store.
-    pub(super) async fn drive(&self, ctx: &Ctx, tenant: TenantId) -> Result<()> {
-        while let Some(work) = self.claim_work(ctx, tenant).await? {
+    pub(super) async fn drive(&self, ctx: &Ctx, tenant: TenantId, whose: Whose) -> Result<()> {
+        while let Some(work) = self.claim_work(ctx, tenant, whose).await? {
             let fence = work.fence;
             match self.work_off(ctx, work).await {
                 Ok(End::More) => {}
@@ -70,11 +71,16 @@ impl App {
         Ok(tx.commit_unaudited(Unaudited::Provisioning).await?)
     }
 
-    async fn claim_work(&self, ctx: &Ctx, id: TenantId) -> Result<Option<IdentityWork>> {
+    async fn claim_work(&self, ctx: &Ctx, id: TenantId, whose: Whose) -> Result<Option<IdentityWork>> {
         let now = ctx.now();
+        let due_by = match whose {
+            Whose::Own => own_until(now),
+            Whose::Everybodys => now,
+        };
         let mut tx = self.store.begin(Scope::Platform).await?;
         let tenant = tx.lock_tenant(id).await?;
-        let Some(mut work) = tx.claim_identity_work(id, now, after(now, LEASE)).await? else { return Ok(None) };
+        let claimed = tx.claim_identity_work(id, now, due_by, after(now, LEASE)).await?;
+        let Some(mut work) = claimed else { return Ok(None) };
         let before = work.shown.clone();
         work.begin();
         let shows = tenant.map(|tenant| domain::Tenant { provisioning: work.shown.clone(), ..tenant });

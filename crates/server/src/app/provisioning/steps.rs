@@ -8,6 +8,7 @@ use domain::provisioning::{Step, Wanted, organization_name, person_name};
 use domain::{IdentityWork, TenantId};
 use store::{Scope, Unaudited};
 
+use super::Whose;
 use super::attempt::{Attempt, Halt};
 use crate::app::App;
 use crate::identity::provider::{
@@ -70,7 +71,7 @@ impl App {
         let former = self.store.read(Scope::Platform).await?.former_holders_of_slug(&attempt.work.slug).await?;
         for id in former {
             let ctx = self.job_ctx("provisioning");
-            Box::pin(self.drive(&ctx, id)).await?;
+            Box::pin(self.drive(&ctx, id, Whose::Everybodys)).await?;
             if self.store.read(Scope::Platform).await?.get_identity_work(id).await?.is_some() {
                 return Err(Halt::Fault(IdentityError {
                     kind: FaultKind::Unavailable,

@@ -2,8 +2,8 @@
 //!
 //! Invariant: an event has ids, steps and codes, and never an address, a link or a secret.
 
-use domain::IdentityWork;
 use domain::audit::{AuditEvent, Crud, Party};
+use domain::{IdentityWork, Tenant};
 
 use crate::app::Ctx;
 
@@ -19,4 +19,10 @@ pub(super) fn told(ctx: &Ctx, work: &IdentityWork, action: &str, crud: Crud) -> 
         }
     }
     event
+}
+
+/// The event with the tenant's name, where the tenant is there.
+pub(super) fn named(mut event: AuditEvent, tenant: &Tenant) -> AuditEvent {
+    event.target = Some(Party::target("tenant", tenant.id.to_string(), tenant.name.clone()));
+    event.about(tenant)
 }

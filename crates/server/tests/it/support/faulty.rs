@@ -248,17 +248,18 @@ impl<T: ReadTx + ?Sized> ProvisioningReads for FaultyTx<T> {
 
 #[async_trait]
 impl ProvisioningWork for FaultyTx<dyn Tx> {
-    async fn ask_for_provisioning(&mut self, tenant: &Tenant, at: Timestamp) -> Result<bool> {
-        self.inner.ask_for_provisioning(tenant, at).await
+    async fn ask_for_provisioning(&mut self, tenant: &Tenant, at: Timestamp, due_at: Timestamp) -> Result<bool> {
+        self.inner.ask_for_provisioning(tenant, at, due_at).await
     }
 
     async fn claim_identity_work(
         &mut self,
         tenant: TenantId,
         now: Timestamp,
+        due_by: Timestamp,
         lease_until: Timestamp,
     ) -> Result<Option<IdentityWork>> {
-        self.inner.claim_identity_work(tenant, now, lease_until).await
+        self.inner.claim_identity_work(tenant, now, due_by, lease_until).await
     }
 
     async fn save_identity_work(&mut self, work: &IdentityWork, told: Option<&Tenant>) -> Result<Saved> {

@@ -30,7 +30,7 @@ async fn work(store: &Arc<dyn Store>, tenant: &Tenant) -> Option<IdentityWork> {
 
 async fn claim(store: &Arc<dyn Store>, tenant: &Tenant, at: Timestamp, until: Timestamp) -> Option<IdentityWork> {
     let mut tx = store.begin(Scope::Platform).await.unwrap();
-    let claimed = tx.claim_identity_work(tenant.id, at, until).await.unwrap();
+    let claimed = tx.claim_identity_work(tenant.id, at, at.max(later(5)), until).await.unwrap();
     tx.commit_unaudited(Unaudited::Provisioning).await.unwrap();
     claimed
 }
@@ -82,7 +82,11 @@ pub async fn the_work_of_a_tenant_begins_with_it_where_somebody_is_to_be_invited
     tx.insert_tenant(&inviting("never"), domain::Nesting::Allowed).await.unwrap();
     drop(tx);
     let mut view = store.read(Scope::Platform).await.unwrap();
-    assert_eq!(view.due_identity_work(now(), 9).await.unwrap(), [acme.id]);
+    assert_eq!(view.due_identity_work(later(4), 9).await.unwrap(), [], "whoever made it does it");
+    assert_eq!(view.due_identity_work(later(5), 9).await.unwrap(), [acme.id], "and everybody after a while");
+    let mut tx = store.begin(Scope::Platform).await.unwrap();
+    assert!(tx.claim_identity_work(acme.id, now(), later(4), later(9)).await.unwrap().is_none());
+    assert!(tx.claim_identity_work(acme.id, now(), later(5), later(9)).await.unwrap().is_some());
 }
 
 pub async fn work_comes_back_with_every_field_and_shows_with_its_tenant(backend: &dyn Backend) {
@@ -224,7 +228,7 @@ pub async fn a_mail_is_asked_for_and_work_begun_where_there_was_none(backend: &d
     create(&store, &bare).await.unwrap();
     let ask = async |tenant: &Tenant, at| {
         let mut tx = store.begin(Scope::Platform).await.unwrap();
-        let asked = tx.ask_for_provisioning(tenant, at).await.unwrap();
+        let asked = tx.ask_for_provisioning(tenant, at, at).await.unwrap();
         tx.commit_unaudited(Unaudited::Provisioning).await.unwrap();
         asked
     };
@@ -232,7 +236,7 @@ pub async fn a_mail_is_asked_for_and_work_begun_where_there_was_none(backend: &d
     assert!(ask(&acme, later(7)).await && ask(&acme, later(6)).await);
     let asked = work(&store, &acme).await.unwrap();
     assert_eq!((asked.asked_at, asked.attempts, asked.wanted), (Some(later(7)), 0, 3), "the later one counts");
-    assert!(claim(&store, &acme, now(), later(10)).await.is_some(), "whatever the wait was");
+    assert!(claim(&store, &acme, later(6), later(10)).await.is_some(), "whatever the wait was");
     assert!(!ask(&bare, now()).await);
     // A tenant of an earlier release, of which nobody has thought yet.
     backend.execute("DELETE FROM provisioning").await.unwrap();
