@@ -106,7 +106,7 @@ impl Api {
         let body = json!({
             "name": wanted.name,
             "alias": wanted.alias,
-            "enabled": wanted.enabled,
+            "enabled": wanted.enabled.unwrap_or(true),
             "attributes": filled(&wanted.attributes),
         });
         let answer = self.send(Call::create(MAKING, Needs::Organizations, &["organizations"], body)).await?;
@@ -297,7 +297,10 @@ pub(super) fn unless_gone<T>(outcome: Result<T, Failure>) -> Result<(), Failure>
 /// The organization with what is wanted in it, and everything else as it was.
 fn with(mut organization: Map<String, Value>, wanted: &OrganizationSpec) -> Map<String, Value> {
     organization.insert("name".to_owned(), json!(wanted.name));
-    organization.insert("enabled".to_owned(), json!(wanted.enabled));
+    // What was read is sent back where nothing else is wanted: a PUT without it switches the organization on.
+    if let Some(enabled) = wanted.enabled {
+        organization.insert("enabled".to_owned(), json!(enabled));
+    }
     let mut attributes = attributes(&organization);
     attributes.retain(|key, _| !wanted.attributes.contains_key(key));
     attributes.extend(filled(&wanted.attributes));
