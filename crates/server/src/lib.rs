@@ -117,7 +117,7 @@ pub async fn serve(
         rng,
         reserved,
         key_env: config.app_env.key_env(),
-        identity: identity_settings(config, identity),
+        identity: identity_settings(config, identity, shutdown.child_token()),
     }));
     watch_identity(&meter, &app);
     let state = ApiState::new(Inner {
@@ -207,10 +207,20 @@ pub fn identity_provider(config: &Config, rng: &Arc<dyn Rng>) -> Result<Arc<dyn 
 /// Of an application that provisions nobody: the seed, and the command that makes keys.
 pub(crate) fn no_identity() -> IdentitySettings {
     let provider = Arc::new(MockProvider::default());
-    IdentitySettings { provider, shut_when_frozen: false, patience: Duration::ZERO, shows_links: false }
+    IdentitySettings {
+        provider,
+        shut_when_frozen: false,
+        patience: Duration::ZERO,
+        shows_links: false,
+        stop: CancellationToken::new(),
+    }
 }
 
-fn identity_settings(config: &Config, provider: Arc<dyn IdentityProvider>) -> IdentitySettings {
+fn identity_settings(
+    config: &Config,
+    provider: Arc<dyn IdentityProvider>,
+    stop: CancellationToken,
+) -> IdentitySettings {
     // A request that is given up answers nothing, so it must not wait longer than it may take.
     let longest = config.http.request_timeout.saturating_sub(Duration::from_secs(1));
     IdentitySettings {
@@ -218,6 +228,7 @@ fn identity_settings(config: &Config, provider: Arc<dyn IdentityProvider>) -> Id
         shut_when_frozen: config.keycloak.on_freeze == OnFreeze::Disable,
         patience: config.keycloak.provision_timeout.min(longest),
         shows_links: config.app_env.is_dev(),
+        stop,
     }
 }
 

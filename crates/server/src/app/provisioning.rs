@@ -50,6 +50,8 @@ pub struct IdentitySettings {
     pub patience: Duration,
     /// Whether answers show the way into a new account: in dev alone.
     pub shows_links: bool,
+    /// Cancelled when the service begins to stop: requests wait no longer, and what is under way is handed back.
+    pub stop: CancellationToken,
 }
 
 /// What the application keeps for provisioning.
@@ -61,7 +63,6 @@ pub(super) struct Identity {
     requests: Arc<Semaphore>,
     jobs: Arc<Semaphore>,
     tasks: TaskTracker,
-    stop: CancellationToken,
     ready: AtomicBool,
     probed: AtomicBool,
     done: AtomicU64,
@@ -76,7 +77,6 @@ impl Identity {
             requests: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
             jobs: Arc::new(Semaphore::new(JOB_AT_ONCE)),
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
             ready: AtomicBool::new(false),
             probed: AtomicBool::new(false),
             done: AtomicU64::new(0),
@@ -213,7 +213,7 @@ impl App {
         let mut pause = LOOKS.0;
         loop {
             if let Ok(permit) = Arc::clone(&self.identity.requests).try_acquire_owned()
-                && !self.identity.stop.is_cancelled()
+                && !self.identity.settings.stop.is_cancelled()
             {
                 let (app, ctx) = (Arc::clone(self), Ctx { claim: None, ..ctx.clone() });
                 let task = async move {
@@ -224,6 +224,9 @@ impl App {
                     Ok(outcome) => outcome?,
                     Err(error) => return Err(domain::Error::internal(error)),
                 }
+            }
+            if self.identity.settings.stop.is_cancelled() {
+                return Ok(());
             }
             let now = self.clock.now();
             match self.look_at(id).await?.1 {
@@ -273,7 +276,7 @@ impl App {
     /// Those of the store.
     pub async fn take_up_provisioning_all_tenants(self: &Arc<Self>, ctx: &Ctx) -> Result<()> {
         let room = self.identity.jobs.available_permits();
-        if room == 0 || self.identity.stop.is_cancelled() {
+        if room == 0 || self.identity.settings.stop.is_cancelled() {
             return Ok(());
         }
         let due = self.store.read(Scope::Platform).await?.due_identity_work(ctx.now(), room).await?;
@@ -327,7 +330,7 @@ impl App {
 
     /// Takes up nothing more, and waits until what is under way has handed back.
     pub async fn stop_provisioning(&self) {
-        self.identity.stop.cancel();
+        self.identity.settings.stop.cancel();
         self.identity.tasks.close();
         self.identity.tasks.wait().await;
     }

@@ -15,8 +15,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use server::identity::mock::{MockAccount, MockOrganization, MockProvider};
+use store::Store;
+use store::postgres::{PgSettings, PgStore};
+use store::sqlite::SqliteStore;
 
-use crate::support::server::{eventually, open_store};
+use crate::support::server::{eventually, fresh_database};
 use crate::support::setup::{events_of, path_of};
 use crate::support::{Options, Service, StoreKind};
 
@@ -24,6 +27,8 @@ use crate::support::{Options, Service, StoreKind};
 struct World {
     service: Service,
     mock: Arc<MockProvider>,
+    /// Lives as long.
+    _tables: Option<Arc<Tables>>,
 }
 
 impl World {
@@ -35,17 +40,17 @@ impl World {
         let mock = Arc::new(MockProvider::default());
         let identity = Arc::clone(&mock) as Arc<_>;
         let service = Service::start_with(kind, Options { identity: Some(identity), ..options }).await;
-        Self { service, mock }
+        Self { service, mock, _tables: None }
     }
 
-    /// Two services on one store, with one identity provider.
+    /// Two services on the same tables, each with a store of its own, and one identity provider.
     async fn pair(kind: StoreKind) -> (Self, Self) {
-        let (store, mock) = (open_store(kind).await, Arc::new(MockProvider::default()));
+        let (tables, mock) = (Arc::new(Tables::make(kind).await), Arc::new(MockProvider::default()));
         let one = async || {
             let identity = Some(Arc::clone(&mock) as Arc<_>);
-            let options = Options { identity, store: Some(Arc::clone(&store)), ..Options::default() };
+            let options = Options { identity, store: Some(tables.open().await), ..Options::default() };
             let service = Service::start_with(kind, options).await;
-            Self { service, mock: Arc::clone(&mock) }
+            Self { service, mock: Arc::clone(&mock), _tables: Some(Arc::clone(&tables)) }
         };
         (one().await, one().await)
     }
@@ -89,6 +94,31 @@ impl World {
 
     fn account(&self, email: &str) -> Option<MockAccount> {
         self.mock.accounts().into_iter().find(|account| account.email == email)
+    }
+}
+
+/// Tables that several stores may be opened on, as by several processes.
+enum Tables {
+    Postgres(String),
+    Sqlite(tempfile::TempDir),
+}
+
+impl Tables {
+    async fn make(kind: StoreKind) -> Self {
+        match kind {
+            StoreKind::Postgres => Self::Postgres(fresh_database().await),
+            StoreKind::Sqlite => Self::Sqlite(tempfile::tempdir().unwrap()),
+        }
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(folder) => Arc::new(SqliteStore::open(&folder.path().join("registry.sqlite")).await.unwrap()),
+            Self::Postgres(url) => {
+                let settings = PgSettings { max_connections: 6, ..PgSettings::new(url.clone()) };
+                Arc::new(PgStore::connect(settings).await.unwrap())
+            }
+        }
     }
 }
 

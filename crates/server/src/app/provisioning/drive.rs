@@ -136,10 +136,10 @@ impl App {
     /// One step, within its time, and cut short when the service stops.
     async fn limited(&self, attempt: &mut Attempt<'_>, step: Step, wanted: &Wanted) -> Result<(), Halt> {
         let stopping = async {
-            self.identity.stop.cancelled().await;
+            self.identity.settings.stop.cancelled().await;
             tokio::time::sleep(GRACE).await;
         };
-        if self.identity.stop.is_cancelled() {
+        if self.identity.settings.stop.is_cancelled() {
             return Err(Halt::Stopping);
         }
         tokio::select! {

@@ -4,43 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use server::identity::mock::{Moment, Operation};
-use store::Store;
-use store::postgres::{PgSettings, PgStore};
 
 use super::steps::CALLS;
-use super::{World, email_of, invitation};
-use crate::support::server::{eventually, fresh_database, open_store};
+use super::{Tables, World, email_of, invitation};
+use crate::support::server::eventually;
 use crate::support::setup::each_store;
 use crate::support::{Options, Service, StoreKind};
 
 /// Longer than a claim holds.
 const LEASE: Duration = Duration::from_secs(121);
-
-/// Stores over the same tables.
-struct Tables {
-    url: String,
-    shared: Option<Arc<dyn Store>>,
-}
-
-impl Tables {
-    async fn make(kind: StoreKind) -> Self {
-        match kind {
-            StoreKind::Postgres => Self { url: fresh_database().await, shared: None },
-            StoreKind::Sqlite => Self { url: String::new(), shared: Some(open_store(kind).await) },
-        }
-    }
-
-    /// A process' own: connections die with whoever made them. SQLite's are threads of their own.
-    async fn open(&self) -> Arc<dyn Store> {
-        match &self.shared {
-            Some(store) => Arc::clone(store),
-            None => {
-                let settings = PgSettings { max_connections: 6, ..PgSettings::new(self.url.clone()) };
-                Arc::new(PgStore::connect(settings).await.unwrap())
-            }
-        }
-    }
-}
 
 /// Creates a tenant in a process that dies while a call hangs. Its clock is as far ahead as the other's.
 async fn create_and_die(
