@@ -83,15 +83,13 @@ macro_rules! stamp_provisioning {
                 due_by: Timestamp,
                 lease_until: Timestamp,
             ) -> Result<Option<IdentityWork>> {
-                const SQL: &str = concat!(
-                    "UPDATE provisioning AS w SET fence = fence + 1, lease_until = $3 WHERE w.tenant_id = $1 ",
-                    "AND w.due_at <= $4 AND (w.lease_until IS NULL OR w.lease_until <= $2) RETURNING ", work_columns!()
-                );
-                attempt!(self, platform conn => {
+                const SQL: &str = "UPDATE provisioning SET fence = fence + 1, lease_until = $3 WHERE tenant_id = $1 \
+                    AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $2)";
+                let claimed = attempt!(self, platform conn => {
                     let query = sqlx::query(SQL).bind(tenant.0).bind(Ts(now)).bind(Ts(lease_until)).bind(Ts(due_by));
-                    let row = query.fetch_optional(conn).await?;
-                    row.as_ref().map(work_of).transpose()
-                })
+                    Ok(query.execute(conn).await?.rows_affected() == 1)
+                })?;
+                if claimed { self.get_identity_work(tenant).await } else { Ok(None) }
             }
 
             async fn save_identity_work(&mut self, work: &IdentityWork, told: Option<&Tenant>) -> Result<Saved> {
