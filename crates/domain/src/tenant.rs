@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, FieldCode, Result, Violation};
 use crate::host::HostRoute;
 use crate::ids::TenantId;
+use crate::provisioning::Provisioning;
 use crate::slug::Slug;
 use crate::time::{Timestamp, plus_days};
 use crate::words::words;
@@ -104,6 +105,9 @@ pub struct Tenant {
     pub admin_email: Option<String>,
     /// That person's name.
     pub admin_name: Option<String>,
+    /// How far its identity is provisioned. No part of `version`.
+    #[serde(default)]
+    pub provisioning: Provisioning,
 }
 
 /// What a new tenant is made of. [`NewTenant::check`] has the rules that no type can hold.
@@ -148,6 +152,7 @@ impl NewTenant {
     /// The tenant, starting its trial at `now`.
     #[must_use]
     pub fn start(self, id: TenantId, now: Timestamp) -> Tenant {
+        let invites = self.admin_email.is_some();
         Tenant {
             id,
             slug: self.slug,
@@ -164,6 +169,7 @@ impl NewTenant {
             frozen_at: None,
             admin_email: self.admin_email,
             admin_name: self.admin_name,
+            provisioning: if invites { Provisioning::BEGUN } else { Provisioning::SKIPPED },
         }
     }
 }

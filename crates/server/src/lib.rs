@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use domain::{ACME, Clock, KeyEnv, Plan, ProductInput, ProductKey, ReservedSlugs, Rng, Secret, Slug, Status, Tenant};
+use domain::{
+    ACME, Clock, KeyEnv, Plan, ProductInput, ProductKey, Provisioning, ReservedSlugs, Rng, Secret, Slug, Status, Tenant,
+};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use store::Store;
@@ -29,8 +31,11 @@ use tokio_util::sync::CancellationToken;
 
 use api::page::Cursors;
 use api::state::{ApiState, Inner};
-use app::{App, Directory, Parts};
-use config::Config;
+use app::{App, Directory, IdentitySettings, Parts};
+use config::{Config, OnFreeze};
+use identity::keycloak::{KeycloakProvider, KeycloakSettings, KeycloakSetupError};
+use identity::mock::MockProvider;
+use identity::provider::IdentityProvider;
 use identity::tokens::{TokenSettings, TokenSetupError, TokenVerifier};
 use telemetry::{Metrics, MetricsReader};
 
@@ -55,6 +60,8 @@ pub struct Deps {
     pub verifier: Option<TokenVerifier>,
     /// Where ids come from.
     pub rng: Arc<dyn Rng>,
+    /// Where organizations and accounts are kept.
+    pub identity: Arc<dyn IdentityProvider>,
     /// Makes further instruments.
     pub meter: Meter,
     /// What is counted of requests.
@@ -94,7 +101,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let Deps { store, clock, verifier, rng, meter, metrics, metrics_reader, dev_token } = deps;
+    let Deps { store, clock, verifier, rng, identity, meter, metrics, metrics_reader, dev_token } = deps;
     let schema = store.check().await?;
     if schema.current != schema.wanted {
         return Err(ServeError::Schema(mend(schema)));
@@ -111,7 +118,9 @@ pub async fn serve(
         reserved,
         key_env: config.app_env.key_env(),
         claims_lookup_keys: config.tenants.claims_lookup_keys.iter().cloned().collect(),
+        identity: identity_settings(config, identity, shutdown.child_token()),
     }));
+    watch_identity(&meter, &app);
     let state = ApiState::new(Inner {
         app: Arc::clone(&app),
         verifier,
@@ -142,6 +151,7 @@ pub async fn serve(
     let orderly = async {
         let _ = follower.await;
         while jobs.join_next().await.is_some() {}
+        app.stop_provisioning().await;
         write_down_key_uses(&app).await;
         store.close().await;
     };
@@ -176,6 +186,53 @@ pub fn token_verifier(config: &Config, real_clock: Arc<dyn Clock>) -> Result<Opt
     TokenVerifier::new(TokenSettings::new(issuer, &config.keycloak.audience), real_clock).map(Some)
 }
 
+/// The identity provider of this configuration: Keycloak where its address is set, else one in memory, which only dev has.
+///
+/// # Errors
+/// Settings that cannot work.
+pub fn identity_provider(config: &Config, rng: &Arc<dyn Rng>) -> Result<Arc<dyn IdentityProvider>, KeycloakSetupError> {
+    let keycloak = &config.keycloak;
+    let Some(base_url) = &keycloak.admin_url else { return Ok(Arc::new(MockProvider::default())) };
+    let missing = |setting| KeycloakSetupError::Missing { setting };
+    let client_id = keycloak.client_id.as_ref().ok_or_else(|| missing("KEYCLOAK_CLIENT_ID"))?;
+    let secret = keycloak.client_secret.clone().ok_or_else(|| missing("KEYCLOAK_CLIENT_SECRET"))?;
+    let settings = KeycloakSettings {
+        issuer: keycloak.issuer.clone(),
+        mail_sink_url: config.development.mail_sink_url.clone(),
+        clock_offset: config.development.clock_offset,
+        ..KeycloakSettings::new(base_url, &keycloak.realm, client_id, secret)
+    };
+    Ok(Arc::new(KeycloakProvider::new(settings, Arc::clone(rng))?))
+}
+
+/// Of an application that provisions nobody: the seed, and the command that makes keys.
+pub(crate) fn no_identity() -> IdentitySettings {
+    let provider = Arc::new(MockProvider::default());
+    IdentitySettings {
+        provider,
+        shut_when_frozen: false,
+        patience: Duration::ZERO,
+        shows_links: false,
+        stop: CancellationToken::new(),
+    }
+}
+
+fn identity_settings(
+    config: &Config,
+    provider: Arc<dyn IdentityProvider>,
+    stop: CancellationToken,
+) -> IdentitySettings {
+    // A request that is given up answers nothing, so it must not wait longer than it may take.
+    let longest = config.http.request_timeout.saturating_sub(Duration::from_secs(1));
+    IdentitySettings {
+        provider,
+        shut_when_frozen: config.keycloak.on_freeze == OnFreeze::Disable,
+        patience: config.keycloak.provision_timeout.min(longest),
+        shows_links: config.app_env.is_dev(),
+        stop,
+    }
+}
+
 /// Puts the tenant `acme` and three products into a store in memory.
 ///
 /// # Errors
@@ -189,6 +246,7 @@ pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         reserved: ReservedSlugs::default(),
         key_env: KeyEnv::Dev,
         claims_lookup_keys: Vec::new(),
+        identity: no_identity(),
     });
     let now = clock.now();
     let acme = Tenant {
@@ -207,6 +265,7 @@ pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         frozen_at: None,
         admin_email: None,
         admin_name: None,
+        provisioning: Provisioning::SKIPPED,
     };
     let ctx = app.job_ctx("seed");
     app.seed_tenant(&ctx, acme).await.map_err(ServeError::Seed)?;
@@ -243,6 +302,41 @@ fn watch_read_model(meter: &Meter, directory: &Arc<Directory>) {
         .with_callback(move |gauge| {
             for (name, size) in watched.upgrade().iter().flat_map(|directory| directory.sizes()) {
                 gauge.observe(u64::try_from(size).unwrap_or(u64::MAX), &[KeyValue::new("by", name)]);
+            }
+        })
+        .build();
+}
+
+/// Shows whether the identity provider can be used, and what became of provisioning.
+fn watch_identity(meter: &Meter, app: &Arc<App>) {
+    let watched = Arc::downgrade(app);
+    meter
+        .u64_observable_gauge("tenant_registry.identity.ready")
+        .with_description("Whether the identity provider has everything that provisioning needs")
+        .with_callback(move |gauge| {
+            if let Some(app) = watched.upgrade() {
+                gauge.observe(u64::from(app.identity_figures().ready), &[]);
+            }
+        })
+        .build();
+    let watched = Arc::downgrade(app);
+    meter
+        .u64_observable_gauge("tenant_registry.provisioning.under_way")
+        .with_description("Tenants whose identity work this process has in hand")
+        .with_callback(move |gauge| {
+            if let Some(app) = watched.upgrade() {
+                gauge.observe(u64::try_from(app.identity_figures().under_way).unwrap_or(u64::MAX), &[]);
+            }
+        })
+        .build();
+    let watched = Arc::downgrade(app);
+    meter
+        .u64_observable_counter("tenant_registry.provisioning.attempts")
+        .with_description("Attempts at a tenant's identity work, by what came of them")
+        .with_callback(move |counter| {
+            if let Some(figures) = watched.upgrade().map(|app| app.identity_figures()) {
+                counter.observe(figures.done, &[KeyValue::new("outcome", "done")]);
+                counter.observe(figures.failed, &[KeyValue::new("outcome", "failed")]);
             }
         })
         .build();

@@ -5,6 +5,7 @@
 //! feed rows or not at all; after an error a transaction is finished; dropping one rolls it back.
 
 mod catalog;
+mod provisioning;
 
 use async_trait::async_trait;
 use domain::{
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::error::Result;
 
 pub use catalog::{Catalog, CatalogReads, EntitlementFilter, EntitlementRow, Entitlements, Removal, RequestFilter};
+pub use provisioning::{ProvisioningReads, ProvisioningWork, Saved};
 
 /// What a transaction may see. On PostgreSQL row-level security stands behind it, on SQLite the queries' own predicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,7 +95,7 @@ pub struct SchemaState {
 
 /// Everything that can be read.
 #[async_trait]
-pub trait ReadTx: CatalogReads + Send {
+pub trait ReadTx: CatalogReads + ProvisioningReads + Send {
     /// A tenant by id, with its hosts.
     async fn get_tenant(&mut self, id: TenantId) -> Result<Option<Tenant>>;
     /// A tenant by slug.
@@ -124,7 +126,9 @@ pub trait ReadTx: CatalogReads + Send {
 
 /// A transaction. Dropping it rolls back.
 #[async_trait]
-pub trait Tx: ReadTx + Tenants + Entitlements + Catalog + AuditLog + Idempotency + ApiKeys + Send {
+pub trait Tx:
+    ReadTx + Tenants + Entitlements + Catalog + AuditLog + Idempotency + ApiKeys + ProvisioningWork + Send
+{
     /// Commits the change, its audit events and its feed rows, or none of them.
     async fn commit(self: Box<Self>, audit: AuditBatch) -> Result<()>;
     /// Commits what needs no audit event, for one of a closed list of reasons.
@@ -144,6 +148,8 @@ pub enum Unaudited {
     Publishing,
     /// When API keys were last used.
     LastUse,
+    /// How far identity work has come. What comes of it is audited; that memory must follow is told in the feed.
+    Provisioning,
 }
 
 /// Writes of tenants and their hosts.

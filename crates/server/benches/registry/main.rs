@@ -19,6 +19,7 @@ mod keys_memory;
 mod load;
 mod pgbench;
 mod process;
+mod provisioning;
 mod proxy;
 mod report;
 mod revocation;
@@ -47,7 +48,7 @@ type Outcome<T = ()> = Result<T, Failure>;
 type Part = fn(&mut Report) -> Outcome;
 
 /// Every part by its name, in the order in which they run. Add yours here.
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("by-slug", by_slug::measure),
     ("create", create::measure),
     ("start-up", start_up::measure),
@@ -55,6 +56,7 @@ const PARTS: [(&str, Part); 7] = [
     ("audit", audit::measure),
     ("keys-memory", keys_memory::measure),
     ("revocation", revocation::measure),
+    ("provisioning", provisioning::measure),
 ];
 
 fn main() -> ExitCode {

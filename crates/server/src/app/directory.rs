@@ -9,6 +9,7 @@ mod follow;
 mod known;
 mod shelf;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -178,10 +179,14 @@ impl Directory {
         Box::pin(self.look_up(&self.keys, hash, load)).await
     }
 
-    /// Forgets a tenant, because it changed, and who has what its metadata has now.
-    pub fn forget<'a>(&self, id: TenantId, slug: &str, metadata: impl IntoIterator<Item = (&'a String, &'a String)>) {
+    /// Forgets a tenant, because it changed.
+    pub fn forget(&self, id: TenantId, slug: &str) {
         self.by_id.forget(&id);
         self.by_slug.forget(&slug.into());
+    }
+
+    /// Forgets who has these members in its metadata, because somebody has them now.
+    pub fn forget_metadata(&self, metadata: &BTreeMap<String, String>) {
         for (key, value) in metadata {
             self.by_metadata.forget(&(key.as_str().into(), value.as_str().into()));
         }

@@ -14,6 +14,7 @@ pub mod entitlements;
 mod group_commit;
 mod idempotency;
 pub mod known_key;
+pub mod provisioning;
 pub mod tenants;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use ctx::Ctx;
 pub use directory::Directory;
 pub use idempotency::{IdempotentRequest, Once};
 pub use known_key::KnownKey;
+pub use provisioning::{IdentitySettings, Provisioned};
 
 /// The application: everything that decides.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub struct App {
     claims_lookup_keys: Vec<String>,
     key_uses: api_keys::KeyUses,
     single_events: Arc<group_commit::GroupCommit>,
+    identity: provisioning::Identity,
 }
 
 /// What the application is made of.
@@ -60,16 +63,27 @@ pub struct Parts {
     pub key_env: KeyEnv,
     /// The metadata keys by which the claims of a tenant may be asked for.
     pub claims_lookup_keys: Vec<String>,
+    /// How identities are provisioned.
+    pub identity: IdentitySettings,
 }
 
 impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, directory, clock, rng, reserved, key_env, claims_lookup_keys } = parts;
-        let single_events = Arc::new(group_commit::GroupCommit::new(Arc::clone(&store)));
-        let key_uses = api_keys::KeyUses::default();
-        Self { store, directory, clock, rng, reserved, key_env, claims_lookup_keys, key_uses, single_events }
+        let Parts { store, directory, clock, rng, reserved, key_env, claims_lookup_keys, identity } = parts;
+        Self {
+            single_events: Arc::new(group_commit::GroupCommit::new(Arc::clone(&store))),
+            key_uses: api_keys::KeyUses::default(),
+            identity: provisioning::Identity::new(identity),
+            store,
+            directory,
+            clock,
+            rng,
+            reserved,
+            key_env,
+            claims_lookup_keys,
+        }
     }
 
     /// The read model.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use store::{Conflict, Page, Scope, StoreError, TenantFilter, Tx};
 
 use super::directory::Known;
-use super::{App, Ctx};
+use super::{App, Ctx, Provisioned};
 
 /// Which version of a thing the caller has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,18 +46,24 @@ pub(super) struct Write {
 }
 
 impl App {
-    /// Makes a tenant, in trial.
+    /// Makes a tenant, in trial, and provisions its identity where it has somebody to invite: the tenant is there whatever
+    /// becomes of that, and the wait for it is bounded.
     ///
     /// # Errors
     /// Violations; `SlugTaken`, `HostTaken`.
-    pub async fn create_tenant(&self, ctx: &Ctx, new: NewTenant) -> Result<Tenant> {
+    pub async fn create_tenant(self: &Arc<Self>, ctx: &Ctx, new: NewTenant) -> Result<Provisioned> {
+        let deadline = self.deadline();
         let violations = new.check();
         if !violations.is_empty() {
             return Err(Error::Validation(violations));
         }
         let now = ctx.now();
         let tenant = new.start(TenantId::generate(&*ctx.clock, &*ctx.rng), now);
-        self.insert_tenant(ctx, tenant, "tenant.created", now).await
+        let tenant = self.insert_tenant(ctx, tenant, "tenant.created", now).await?;
+        if tenant.admin_email.is_none() {
+            return Ok(Provisioned::nobody(tenant));
+        }
+        self.provision_within(ctx, tenant, now, deadline).await
     }
 
     /// Puts a tenant in place as it is: the seed of a store in memory.
@@ -279,6 +285,7 @@ impl App {
         let outcome = self.commit(ctx, tx, &(), events).await;
         for tenant in &tenants {
             self.forget_tenant(tenant);
+            self.nudge_provisioning(tenant);
         }
         outcome?;
         Ok(tenants.len())
@@ -296,7 +303,7 @@ impl App {
     }
 
     /// Begins a write: locks the tenant, writes down a trial that ran out, and judges reach, freeze and version.
-    async fn write_tenant(&self, ctx: &Ctx, id: TenantId, seen: &Precondition) -> Result<Write> {
+    pub(super) async fn write_tenant(&self, ctx: &Ctx, id: TenantId, seen: &Precondition) -> Result<Write> {
         let write = self.write_to(ctx, id, Resource::Tenant).await?;
         seen.check(write.tenant.version)?;
         Ok(write)
@@ -324,13 +331,14 @@ impl App {
     }
 
     /// Commits a write to the tenant itself. One that found nothing to change commits nothing.
-    async fn finish(&self, ctx: &Ctx, write: Write) -> Result<Tenant> {
+    pub(super) async fn finish(&self, ctx: &Ctx, write: Write) -> Result<Tenant> {
         let Write { tx, tenant, events, .. } = write;
         let changed = !events.is_empty();
         let outcome = self.commit(ctx, tx, &tenant, events).await;
         if changed {
             // Also when it failed: a commit whose answer was lost may have happened.
             self.forget_tenant(&tenant);
+            self.nudge_provisioning(&tenant);
         }
         outcome?;
         Ok(tenant)
@@ -344,6 +352,7 @@ impl App {
         if expired {
             self.forget_tenant(&tenant);
         }
+        self.nudge_provisioning(&tenant);
         committed
     }
 
@@ -366,8 +375,9 @@ impl App {
     }
 
     /// Makes memory forget a tenant, what it has, and whose its hosts are.
-    fn forget_tenant(&self, tenant: &Tenant) {
-        self.directory.forget(tenant.id, tenant.slug.as_str(), &tenant.metadata);
+    pub(super) fn forget_tenant(&self, tenant: &Tenant) {
+        self.directory.forget(tenant.id, tenant.slug.as_str());
+        self.directory.forget_metadata(&tenant.metadata);
         self.directory.forget_entitlements(tenant.id);
         for route in &tenant.hosts {
             self.directory.forget_host(&route.host);

@@ -76,6 +76,7 @@ async fn create_on(
         reserved: ReservedSlugs::default(),
         key_env: config.app_env.key_env(),
         claims_lookup_keys: Vec::new(),
+        identity: crate::no_identity(),
     });
     let ctx = app.job_ctx("cli");
     if let Some(named) = tenant {

@@ -47,6 +47,7 @@ async fn start(config: &Config, telemetry: &telemetry::Telemetry) -> Outcome {
     let dev_token = config.app_env.is_dev().then(|| dev_token(config, &*rng));
     let real_clock = Arc::new(SystemClock::default());
     let verifier = crate::token_verifier(config, real_clock).map_err(|error| error.to_string())?;
+    let identity = crate::identity_provider(config, &rng).map_err(|error| error.to_string())?;
     let listener = bind(&config.addr).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     tracing::info!(%address, env = config.app_env.as_str(), store = config.database.url.kind(), "listening");
@@ -58,6 +59,7 @@ async fn start(config: &Config, telemetry: &telemetry::Telemetry) -> Outcome {
         clock,
         verifier,
         rng,
+        identity,
         meter: telemetry.meter().clone(),
         metrics: telemetry.metrics().clone(),
         metrics_reader: telemetry.metrics_reader(),

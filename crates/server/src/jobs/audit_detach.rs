@@ -1,5 +1,6 @@
 //! Takes the group from the events of deleted tenants, a batch at a time. Readers see them without it at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ impl Job for AuditDetach {
         Duration::from_secs(5)
     }
 
-    async fn run(&self, app: &App, ctx: &Ctx) -> Result<bool> {
+    async fn run(&self, app: &Arc<App>, ctx: &Ctx) -> Result<bool> {
         Ok(app.detach_audit_events_all_tenants(ctx, BATCH).await? > 0)
     }
 }

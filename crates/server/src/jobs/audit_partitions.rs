@@ -1,5 +1,6 @@
 //! Makes room for the audit events of the months to come, where the store keeps them by month.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +21,7 @@ impl Job for AuditPartitions {
         Duration::from_secs(3_600)
     }
 
-    async fn run(&self, app: &App, ctx: &Ctx) -> Result<bool> {
+    async fn run(&self, app: &Arc<App>, ctx: &Ctx) -> Result<bool> {
         app.ensure_audit_partitions_all_tenants(ctx).await?;
         Ok(false)
     }

@@ -1,5 +1,6 @@
 //! Removes idempotency records whose 24 hours are over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ impl Job for IdempotencyPurge {
         Duration::from_secs(60)
     }
 
-    async fn run(&self, app: &App, ctx: &Ctx) -> Result<bool> {
+    async fn run(&self, app: &Arc<App>, ctx: &Ctx) -> Result<bool> {
         Ok(app.purge_idempotency(ctx, BATCH).await? == u64::try_from(BATCH).unwrap_or(u64::MAX))
     }
 }

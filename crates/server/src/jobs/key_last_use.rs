@@ -3,6 +3,7 @@
 //! Requests only remember it, once per key and minute; this writes it in batches. What is remembered when the process is
 //! killed is lost, which a time that is coarse anyway can bear; a process that stops in order writes it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,7 +27,7 @@ impl Job for KeyLastUse {
         Duration::from_secs(10)
     }
 
-    async fn run(&self, app: &App, _ctx: &Ctx) -> Result<bool> {
+    async fn run(&self, app: &Arc<App>, _ctx: &Ctx) -> Result<bool> {
         app.note_key_uses_all_tenants(BATCH).await
     }
 }

@@ -6,7 +6,9 @@
 mod audit_detach;
 mod audit_partitions;
 mod idempotency_purge;
+mod identity_probe;
 pub(crate) mod key_last_use;
+mod provisioning;
 mod trial_expiry;
 
 use std::panic::AssertUnwindSafe;
@@ -32,7 +34,11 @@ pub trait Job: Send + Sync + 'static {
     /// How long to wait after there was nothing left to do.
     fn every(&self) -> Duration;
     /// Does a batch. Says whether there is more to do at once.
-    async fn run(&self, app: &App, ctx: &Ctx) -> Result<bool>;
+    async fn run(&self, app: &Arc<App>, ctx: &Ctx) -> Result<bool>;
+    /// Ends when there is something to do before the time is over.
+    async fn nudged(&self, _app: &App) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Every job of the service. Add yours here.
@@ -44,6 +50,8 @@ pub fn all() -> Vec<Arc<dyn Job>> {
         Arc::new(audit_partitions::AuditPartitions),
         Arc::new(idempotency_purge::IdempotencyPurge),
         Arc::new(key_last_use::KeyLastUse),
+        Arc::new(provisioning::Provisioning),
+        Arc::new(identity_probe::IdentityProbe),
     ]
 }
 
@@ -78,6 +86,7 @@ async fn run(job: Arc<dyn Job>, app: Arc<App>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
+            () = job.nudged(&app) => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Writes down trials that ran out. Readers see them frozen without it; followers of the audit log do not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ impl Job for TrialExpiry {
         Duration::from_secs(1)
     }
 
-    async fn run(&self, app: &App, ctx: &Ctx) -> Result<bool> {
+    async fn run(&self, app: &Arc<App>, ctx: &Ctx) -> Result<bool> {
         Ok(app.expire_trials_all_tenants(ctx, BATCH).await? == BATCH)
     }
 }

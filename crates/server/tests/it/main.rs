@@ -20,6 +20,7 @@ mod idempotency;
 mod manners;
 mod operations;
 mod process;
+mod provisioning;
 mod support;
 mod tenants;
 mod tidy;

@@ -16,11 +16,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use domain::entitlement::Source;
+use domain::provisioning::{ProvisioningStatus, Step, Switched};
 use domain::text::fold;
 use domain::{
     ActionPattern, ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement,
-    EntitlementId, EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey,
-    RequestStatus, Secret, Status, Tenant, TenantId, Timestamp,
+    EntitlementId, EntitlementState, EventId, HostRoute, IdentityWork, KeyHash, Nesting, NewChange, Product,
+    ProductKey, Provisioning, RequestStatus, Secret, Status, Tenant, TenantId, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Transaction};
@@ -32,14 +33,15 @@ use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
     ApiKeys, AuditFilter, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter, EntitlementRow,
-    Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope, Store,
-    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, ReadTx, Removal, RequestFilter,
+    Saved, SchemaState, Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::attempt;
 use crate::sql::audit::{EventRow, claims_of, stamp_audit};
 use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
+use crate::sql::provisioning::{stamp_provisioning, work_columns};
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
 use crate::sql::types::{
@@ -328,4 +330,5 @@ stamp_catalog!(PgTx, for_update = " FOR UPDATE", key_share = " FOR KEY SHARE");
 stamp_api_keys!(PgTx, for_update = " FOR UPDATE OF k", for_note = " FOR NO KEY UPDATE OF k SKIP LOCKED");
 stamp_audit!(PgTx);
 stamp_idempotency!(PgTx);
+stamp_provisioning!(PgTx, for_update = " FOR UPDATE");
 stamp_port!(PgTx);

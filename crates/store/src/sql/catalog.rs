@@ -236,9 +236,13 @@ macro_rules! stamp_catalog {
                         .bind(to_json(&entitlement.limits)?)
                         .bind(Ts(entitlement.created_at))
                         .bind(Ts(entitlement.updated_at))
-                        .execute(conn)
+                        .execute(&mut *conn)
                         .await?;
-                    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(Conflict::Stale)) }
+                    if done.rows_affected() != 1 {
+                        return Err(StoreError::Conflict(Conflict::Stale));
+                    }
+                    // What a tenant has stands at the identity provider too.
+                    want(conn, entitlement.tenant_id, false).await
                 })?;
                 self.pending.push(NewChange::entitlement_upsert(entitlement));
                 Ok(())

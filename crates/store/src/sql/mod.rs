@@ -13,6 +13,7 @@ pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod idempotency;
 pub(crate) mod installation;
+pub(crate) mod provisioning;
 pub(crate) mod read_tx;
 pub(crate) mod tenants;
 pub(crate) mod types;

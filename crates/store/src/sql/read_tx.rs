@@ -12,6 +12,7 @@ macro_rules! stamp_port {
                     "SELECT ",
                     tenant_columns!(),
                     " FROM tenants t LEFT JOIN tenant_hosts h ON h.tenant_id = t.id ",
+                    "LEFT JOIN provisioning p ON p.tenant_id = t.id ",
                     "WHERE ($1 IS NULL OR t.id = $1) AND t.id = $2 ORDER BY h.position"
                 );
                 self.tenant_by_id(id, SQL).await
@@ -71,7 +72,7 @@ macro_rules! stamp_port {
 
             async fn commit_unaudited(mut self: Box<Self>, why: Unaudited) -> Result<()> {
                 self.live()?;
-                if !self.pending.is_empty() && why != Unaudited::Installation {
+                if !self.pending.is_empty() && !matches!(why, Unaudited::Installation | Unaudited::Provisioning) {
                     return Err(StoreError::Other(format!("a change cannot be committed without audit, as {why:?}")));
                 }
                 self.finish().await

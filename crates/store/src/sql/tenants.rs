@@ -1,12 +1,14 @@
 //! Tenants and their host routes: reads and writes, stamped onto both backends.
 //!
-//! Invariant: a write notes its change for the feed in the transaction, and `commit` writes it down.
+//! Invariant: a write notes its change for the feed in the transaction, and `commit` writes it down; it also asks for the
+//! tenant's identity work, so that no change of a tenant is missed there.
 
-/// The columns of a tenant and of one of its routes.
+/// The columns of a tenant, of what is shown of its provisioning, and of one of its routes.
 macro_rules! tenant_columns {
     () => {
         "t.id, t.slug, t.name, t.plan, t.status, t.status_reason, t.trial_ends_at, t.metadata, t.version, \
-         t.created_at, t.updated_at, t.frozen_at, t.admin_email, t.admin_name, h.host, h.prefix, h.url"
+         t.created_at, t.updated_at, t.frozen_at, t.admin_email, t.admin_name, p.status AS provisioning_status, \
+         p.step AS provisioning_step, p.organization_id, p.error AS provisioning_error, h.host, h.prefix, h.url"
     };
 }
 pub(crate) use tenant_columns;
@@ -35,6 +37,7 @@ macro_rules! stamp_tenant_reads {
                 let slug = slug.to_owned();
                 const SQL: &str = concat!(
                     "SELECT ", tenant_columns!(), " FROM tenants t LEFT JOIN tenant_hosts h ON h.tenant_id = t.id ",
+                    "LEFT JOIN provisioning p ON p.tenant_id = t.id ",
                     "WHERE ($1 IS NULL OR t.id = $1) AND t.slug = $2 ORDER BY h.position"
                 );
                 Ok(self.tenants_where(SQL, |query| query.bind(slug)).await?.pop())
@@ -48,7 +51,8 @@ macro_rules! stamp_tenant_reads {
                     "AND ($5 IS NULL OR CASE WHEN t.status = 'trial' AND t.trial_ends_at <= $6 THEN 'frozen' ELSE t.status END = $5) ",
                     "AND ($7 IS NULL OR t.slug LIKE $7 ESCAPE '\\' OR t.name_folded LIKE $7 ESCAPE '\\') ",
                     "ORDER BY t.id DESC LIMIT $8) t ",
-                    "LEFT JOIN tenant_hosts h ON h.tenant_id = t.id ORDER BY t.id DESC, h.position"
+                    "LEFT JOIN tenant_hosts h ON h.tenant_id = t.id LEFT JOIN provisioning p ON p.tenant_id = t.id ",
+                    "ORDER BY t.id DESC, h.position"
                 );
                 let id = filter.id.map(|id| id.0);
                 let after = page.after.map(|id| id.0);
@@ -162,6 +166,9 @@ macro_rules! stamp_tenants {
                     for (position, route) in routes {
                         insert_route(conn, tenant.id, route, Some(position), nesting).await?;
                     }
+                    if let Some(work) = IdentityWork::of(tenant) {
+                        begin_work(conn, &work).await?;
+                    }
                     Ok(())
                 })?;
                 self.pending.push(NewChange::tenant_upsert(tenant));
@@ -195,7 +202,8 @@ macro_rules! stamp_tenants {
                         return Err(StoreError::Conflict(Conflict::Stale));
                     }
                     sqlx::query(FORGET).bind(own).bind(tenant.id.0).execute(&mut *conn).await?;
-                    insert_metadata(conn, tenant).await
+                    insert_metadata(&mut *conn, tenant).await?;
+                    want(conn, tenant.id, false).await
                 })?;
                 self.pending.push(NewChange::tenant_upsert(tenant));
                 Ok(())
@@ -223,8 +231,12 @@ macro_rules! stamp_tenants {
                         .bind(Ts(at))
                         .execute(&mut *conn)
                         .await?;
-                    let done = sqlx::query(SQL).bind(own).bind(tenant.id.0).execute(conn).await?;
-                    if done.rows_affected() == 1 { Ok(keys) } else { Err(StoreError::Conflict(Conflict::Stale)) }
+                    let done = sqlx::query(SQL).bind(own).bind(tenant.id.0).execute(&mut *conn).await?;
+                    if done.rows_affected() != 1 {
+                        return Err(StoreError::Conflict(Conflict::Stale));
+                    }
+                    want(conn, tenant.id, true).await?;
+                    Ok(keys)
                 })?;
                 self.pending.extend(keys);
                 let routes = tenant.hosts.iter();

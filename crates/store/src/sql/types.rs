@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use domain::provisioning::{ProvisioningStatus, Step};
 use domain::tenant::{Plan, Status, StatusReason};
 use domain::time::from_micros;
-use domain::{AuditEvent, Crud, EventId, HostRoute, KeyHash, Party, Slug, Tenant, TenantId, Timestamp};
+use domain::{AuditEvent, Crud, EventId, HostRoute, KeyHash, Party, Provisioning, Slug, Tenant, TenantId, Timestamp};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{ColumnIndex, Database, Decode, Encode, Postgres, Row, Sqlite, Type};
@@ -137,6 +138,7 @@ where
                 frozen_at: row.cell::<Option<Ts>>("frozen_at")?.map(|at| at.0),
                 admin_email: row.cell("admin_email")?,
                 admin_name: row.cell("admin_name")?,
+                provisioning: provisioning_of(row)?,
             });
         }
         let host: Option<String> = row.cell("host")?;
@@ -145,6 +147,23 @@ where
         }
     }
     Ok(tenants)
+}
+
+/// Reads what is shown of a tenant's provisioning, of which there is none where nobody is to be invited.
+fn provisioning_of<R>(row: &R) -> Result<Provisioning>
+where
+    R: Cells,
+    &'static str: ColumnIndex<R>,
+    for<'r> Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let text = |column: &'static str| row.cell::<Option<String>>(column);
+    let Some(status) = text("provisioning_status")? else { return Ok(Provisioning::SKIPPED) };
+    Ok(Provisioning {
+        status: word("provisioning.status", &status, ProvisioningStatus::from_word)?,
+        step: text("provisioning_step")?.map(|step| word("provisioning.step", &step, Step::from_word)).transpose()?,
+        organization_id: text("organization_id")?,
+        error: text("provisioning_error")?,
+    })
 }
 
 /// Reads an audit event; the column `group_id` is null once the tenant is gone.

@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::entitlement::Source;
+use domain::provisioning::{ProvisioningStatus, Step, Switched};
 use domain::text::fold;
 use domain::{
     ActionPattern, ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, Change, ChangeSeq,
-    Entitlement, EntitlementId, EntitlementState, EventId, HostRoute, KeyHash, Nesting, NewChange, Product, ProductKey,
-    RequestStatus, Status, Tenant, TenantId, Timestamp,
+    Entitlement, EntitlementId, EntitlementState, EventId, HostRoute, IdentityWork, KeyHash, Nesting, NewChange,
+    Product, ProductKey, Provisioning, RequestStatus, Status, Tenant, TenantId, Timestamp,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, Transaction};
@@ -28,13 +29,14 @@ use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
     ApiKeys, AuditFilter, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter, EntitlementRow,
-    Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, SchemaState, Scope, Store,
-    TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, ReadTx, Removal, RequestFilter,
+    Saved, SchemaState, Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::audit::{EventRow, claims_of, stamp_audit};
 use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
+use crate::sql::provisioning::{stamp_provisioning, work_columns};
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
 use crate::sql::types::{
@@ -241,4 +243,5 @@ stamp_catalog!(SqliteTx, for_update = "", key_share = "");
 stamp_api_keys!(SqliteTx, for_update = "", for_note = "");
 stamp_audit!(SqliteTx);
 stamp_idempotency!(SqliteTx);
+stamp_provisioning!(SqliteTx, for_update = "");
 stamp_port!(SqliteTx);

@@ -91,7 +91,7 @@ impl Db {
     }
 }
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "installation",
     "tenants",
     "tenant_hosts",
@@ -105,8 +105,9 @@ const TABLES: [&str; 13] = [
     "entitlements",
     "trials",
     "catalog_requests",
+    "provisioning",
 ];
-const INDEXES: [&str; 10] = [
+const INDEXES: [&str; 13] = [
     "api_keys_rotated_to",
     "tenants_running_trials",
     "tenant_hosts_of_tenant",
@@ -117,6 +118,9 @@ const INDEXES: [&str; 10] = [
     "products_by_age",
     "entitlements_of_product",
     "catalog_requests_open",
+    "provisioning_due",
+    "provisioning_gone",
+    "provisioning_of_account",
 ];
 
 #[track_caller]
@@ -198,7 +202,7 @@ fn insert_key(db: &Db, number: u8, tenant: u8) -> String {
 /// A row in every table.
 async fn fill(db: &Db) {
     let (tenant, at) = (id(db, 1), at(db));
-    let yes = if matches!(db, Db::Sqlite(..)) { "1" } else { "true" };
+    let (yes, no) = if matches!(db, Db::Sqlite(..)) { ("1", "0") } else { ("true", "false") };
     let sql = [
         insert_tenant(db, 1, "acme"),
         insert_tenant(db, 2, "other"),
@@ -226,6 +230,11 @@ async fn fill(db: &Db) {
         ),
         format!("INSERT INTO trials VALUES ({tenant}, 'crm', {at})"),
         format!("INSERT INTO catalog_requests VALUES ({tenant}, {tenant}, 'crm', NULL, 'open', 'a', NULL, {at}, NULL)"),
+        format!(
+            "INSERT INTO provisioning (tenant_id, slug, email, gone, wanted, done, status, organization_meant, account_ours, \
+             is_member, is_admin, mail_claimed, attempts, fence) VALUES ({tenant}, 'acme', 'a@b.example', {no}, 1, 0, \
+             'pending', {no}, {no}, {no}, {no}, {no}, 0, 0)"
+        ),
     ];
     for statement in sql {
         db.run(&statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
@@ -242,6 +251,7 @@ async fn check_cascade(db: &Db) {
     for table in ["entitlements", "trials", "catalog_requests"] {
         assert_eq!(db.count(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
     }
+    assert_eq!(db.count("SELECT count(*) FROM provisioning").await, 1, "it stays until all of it is removed");
     let with_tenant = format!("SELECT count(*) FROM audit_events WHERE tenant_id = {gone}");
     assert_eq!(db.count(&with_tenant).await, 1);
     db.run(&format!("INSERT INTO deleted_tenants (id, slug, name, deleted_at) VALUES ({gone}, 'acme', 'N', {at})"))
@@ -343,8 +353,16 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
             ["feed_append", "audit_detach", "audit_make_partition", "app_tenant"]
                 .map(|name| format!("function {name}")),
         );
-        let tables =
-            ["tenants", "tenant_hosts", "deleted_tenants", "products", "entitlements", "trials", "catalog_requests"];
+        let tables = [
+            "tenants",
+            "tenant_hosts",
+            "deleted_tenants",
+            "products",
+            "entitlements",
+            "trials",
+            "catalog_requests",
+            "provisioning",
+        ];
         for table in tables {
             assert_has(all, [format!("policy {table}_platform"), format!("policy {table}_tenant")]);
         }
@@ -379,9 +397,13 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
     })
     .await;
     let forced = "SELECT count(*) FROM pg_class WHERE relname IN ('tenants', 'tenant_hosts', 'audit_events', \
-        'audit_external_ids', 'products', 'entitlements', 'trials', 'catalog_requests', 'api_keys') \
+        'audit_external_ids', 'products', 'entitlements', 'trials', 'catalog_requests', 'api_keys', 'provisioning') \
         AND relrowsecurity AND relforcerowsecurity";
-    assert_eq!(db.count(forced).await, 9);
+    assert_eq!(db.count(forced).await, 10);
+    let columns = "SELECT count(*) FROM information_schema.column_privileges WHERE table_name = 'provisioning' \
+        AND grantee = 'tenant_registry_tenant' AND column_name IN ('tenant_id', 'status', 'step', 'organization_id', 'error')";
+    let all = columns.split(" AND column_name").next().unwrap();
+    assert_eq!((db.count(columns).await, db.count(all).await), (5, 5), "a tenant reads what is shown, and no more");
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tenant_registry_%' AND NOT rolcanlogin AND NOT rolsuper \
         AND NOT rolbypassrls AND NOT rolcreaterole AND NOT rolcreatedb";
     assert_eq!(db.count(roles).await, 2, "they stay, and can do nothing by themselves");

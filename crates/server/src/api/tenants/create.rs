@@ -7,7 +7,7 @@ use axum::extract::State;
 use domain::host::{HOSTS_MAX, too_many_hosts};
 use domain::slug::{SLUG_MAX, SLUG_MIN, SLUG_PATTERN};
 use domain::tenant::{ADMIN_NAME_MAX, EMAIL_MAX, METADATA_MAX, NAME_MAX, TRIAL_DAYS_DEFAULT, TRIAL_DAYS_MAX};
-use domain::{Error, HostRoute, NewTenant, Plan, ReservedSlugs, Slug, Tenant};
+use domain::{Error, HostRoute, NewTenant, Plan, ReservedSlugs, Slug};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,6 +17,7 @@ use crate::api::error::ApiError;
 use crate::api::idempotency::IdempotencyKey;
 use crate::api::input::{Body, Nothing, Params};
 use crate::api::state::ApiState;
+use crate::app::Provisioned;
 
 /// A tenant to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -96,8 +97,8 @@ pub(super) async fn create_tenant(
     let request = key.over(&body.bytes)?;
     let new = body.value.into_domain(state.app.reserved_slugs())?;
     let once = state.app.once(ctx, request, async move |app, ctx| app.create_tenant(&ctx, new).await).await?;
-    let tenant: &Tenant = &once.outcome;
-    Ok(created(tenant)?.replayed(once.replayed))
+    let outcome: &Provisioned = &once.outcome;
+    Ok(created(outcome)?.replayed(once.replayed))
 }
 
 pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
@@ -105,6 +106,6 @@ pub(super) fn docs(operation: TransformOperation<'_>) -> TransformOperation<'_> 
         operation,
         "create_tenant",
         "Make a tenant",
-        "It starts in trial. 409 `slug_taken` or `host_taken` where somebody else has the slug or a route.",
+        "It starts in trial. With `admin_email` it is provisioned at the identity provider: an organization, that person's account as its administrator, and the invitation. The answer waits for that a bounded time, tells in `provisioning` how far it has come, and never fails because of it. 409 `slug_taken` or `host_taken` where somebody else has the slug or a route.",
     )
 }

@@ -10,6 +10,7 @@ mod get;
 mod get_by_host;
 mod get_by_slug;
 mod list;
+mod provision;
 mod remove_host;
 mod update;
 pub mod view;
@@ -43,6 +44,7 @@ pub(super) fn routes() -> ApiRouter<ApiState> {
         )
         .api_route("/v1/tenants/{id}/activate", post_with(activate::activate_tenant, activate::docs))
         .api_route("/v1/tenants/{id}/cancel", post_with(cancel::cancel_tenant, cancel::docs))
+        .api_route("/v1/tenants/{id}/provision", post_with(provision::provision_tenant, provision::docs))
         .api_route("/v1/tenants/{id}/extend-trial", post_with(extend_trial::extend_trial, extend_trial::docs))
         .api_route(
             "/v1/tenants/{id}/hosts",

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::{Plan, Status, StatusReason, Tenant, Timestamp};
+use domain::{Plan, Provisioning, Status, StatusReason, Tenant, Timestamp};
 use http::header::{ETAG, LOCATION};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,7 +14,9 @@ use uuid::Uuid;
 use crate::api::error::ApiError;
 use crate::api::reply::Reply;
 use crate::api::schema::schema_words;
+use crate::app::Provisioned;
 use crate::app::directory::Known;
+use crate::identity::provider::InviteKind;
 
 /// A tenant.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -50,37 +52,41 @@ pub struct TenantView<'a> {
     /// Since when it is frozen.
     frozen_at: Option<Timestamp>,
     /// How far its identity is provisioned.
-    provisioning: ProvisioningView,
+    provisioning: ProvisioningView<'a>,
 }
 
 /// How far a tenant's identity is provisioned.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Provisioning")]
-pub struct ProvisioningView {
+pub struct ProvisioningView<'a> {
     /// Where it stands.
     #[schemars(with = "ProvisioningWord")]
     status: &'static str,
-    /// The step that is next, or failed.
-    step: Option<String>,
+    /// The step that is next, or failed: `organization`, `user`, `membership`, `admin`, `email`, `update`, or one of a
+    /// freeze or of its end.
+    step: Option<&'static str>,
     /// The organization at the identity provider.
-    organization_id: Option<String>,
-    /// The invitation's link, in dev only.
-    invite_url: Option<String>,
-    /// What kind of link that is.
-    invite_url_kind: Option<String>,
-    /// What went wrong.
-    error: Option<String>,
+    organization_id: Option<&'a str>,
+    /// The way into the first account, in dev only, and only in the answers of a creation and of `provision`.
+    invite_url: Option<&'a str>,
+    /// What kind of link that is: `mail`, the one that was mailed, or `login`, the login page with the address filled in.
+    #[schemars(with = "Option<InviteKindWord>")]
+    invite_url_kind: Option<&'static str>,
+    /// The code of what went wrong; more about it stands in the audit log.
+    error: Option<&'a str>,
 }
 
-impl ProvisioningView {
-    const SKIPPED: Self = Self {
-        status: "skipped",
-        step: None,
-        organization_id: None,
-        invite_url: None,
-        invite_url_kind: None,
-        error: None,
-    };
+impl<'a> From<&'a Provisioning> for ProvisioningView<'a> {
+    fn from(shown: &'a Provisioning) -> Self {
+        Self {
+            status: shown.status.as_str(),
+            step: shown.step.map(|step| step.as_str()),
+            organization_id: shown.organization_id.as_deref(),
+            invite_url: None,
+            invite_url_kind: None,
+            error: shown.error.as_deref(),
+        }
+    }
 }
 
 schema_words! {
@@ -92,6 +98,8 @@ schema_words! {
     StatusReasonWord as "StatusReason" { Cancelled, TrialExpired }
     /// Where provisioning stands.
     ProvisioningWord as "ProvisioningStatus" { Skipped, Pending, Provisioned, Failed }
+    /// What kind of link leads to an invitation.
+    InviteKindWord as "InviteKind" { Mail, Login }
 }
 
 impl<'a> From<&'a Tenant> for TenantView<'a> {
@@ -110,7 +118,7 @@ impl<'a> From<&'a Tenant> for TenantView<'a> {
             created_at: tenant.created_at,
             updated_at: tenant.updated_at,
             frozen_at: tenant.frozen_at,
-            provisioning: ProvisioningView::SKIPPED,
+            provisioning: (&tenant.provisioning).into(),
         }
     }
 }
@@ -134,14 +142,26 @@ fn etag(tenant: &Tenant) -> String {
     format!("\"{}\"", tenant.version)
 }
 
+/// The answer after provisioning. This and a creation are the only ones with a way into the account.
+pub(super) fn provisioned<const STATUS: u16>(outcome: &Provisioned) -> Result<TenantReply<STATUS>, ApiError> {
+    let mut view = TenantView::from(&outcome.tenant);
+    view.provisioning.invite_url = outcome.invite.as_ref().map(|invite| invite.url.as_str());
+    view.provisioning.invite_url_kind = outcome.invite_kind.map(|kind| match kind {
+        InviteKind::Mail => "mail",
+        InviteKind::Login => "login",
+    });
+    Ok(Reply::of(&view)?.header(ETAG, &etag(&outcome.tenant)))
+}
+
 /// The answer of a creation.
-pub(super) fn created(tenant: &Tenant) -> Result<TenantReply<201>, ApiError> {
-    Ok(reply(tenant)?.header(LOCATION, &format!("/v1/tenants/{}", tenant.id)))
+pub(super) fn created(outcome: &Provisioned) -> Result<TenantReply<201>, ApiError> {
+    Ok(provisioned(outcome)?.header(LOCATION, &format!("/v1/tenants/{}", outcome.tenant.id)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::ProvisioningStatus;
     use schemars::SchemaGenerator;
     use serde_json::Value;
 
@@ -161,6 +181,13 @@ mod tests {
         check::<PlanWord>(&[Plan::Starter, Plan::Professional, Plan::Enterprise].map(Plan::as_str));
         check::<StatusWord>(&[Status::Trial, Status::Active, Status::Frozen].map(Status::as_str));
         check::<StatusReasonWord>(&[StatusReason::Cancelled, StatusReason::TrialExpired].map(StatusReason::as_str));
+        let statuses = [
+            ProvisioningStatus::Skipped,
+            ProvisioningStatus::Pending,
+            ProvisioningStatus::Provisioned,
+            ProvisioningStatus::Failed,
+        ];
+        check::<ProvisioningWord>(&statuses.map(ProvisioningStatus::as_str));
         assert!(PlanWord::schema_name() == "Plan" && ProvisioningWord::schema_name() == "ProvisioningStatus");
     }
 }

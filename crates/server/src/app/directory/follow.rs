@@ -114,10 +114,10 @@ impl Directory {
         let change = &change.change;
         let value = change.value.as_deref();
         let told = match change.kind {
-            ChangeKind::Tenant => change
-                .tenant_id
-                .zip(read(value))
-                .map(|(id, Named { slug, metadata })| self.forget(id, &slug, &metadata)),
+            ChangeKind::Tenant => change.tenant_id.zip(read(value)).map(|(id, Named { slug, metadata })| {
+                self.forget(id, &slug);
+                self.forget_metadata(&metadata);
+            }),
             // A route's id is host and prefix, and no host has a slash.
             ChangeKind::Host => change.id.split('/').next().map(|host| self.forget_host(host)),
             ChangeKind::Entitlement => change.tenant_id.map(|tenant| self.forget_entitlements(tenant)),

@@ -22,8 +22,12 @@ fn crud_of(action: &str) -> Crud {
 fn the_table_has_the_crud_of_the_contract() {
     for leaves in operations().flat_map(|row| row.audit) {
         assert_eq!(leaves.crud, crud_of(leaves.action), "{}", leaves.action);
-        // `tenant.deleted` is about a tenant; a trial is an entitlement.
-        let about = leaves.action.split('.').next().map(|about| if about == "trial" { "entitlement" } else { about });
+        // `tenant.deleted` is about a tenant, and so is what happens in Keycloak; a trial is an entitlement.
+        let about = leaves.action.split('.').next().map(|about| match about {
+            "trial" => "entitlement",
+            "keycloak" => "tenant",
+            other => other,
+        });
         assert_eq!(about, Some(leaves.target), "{}", leaves.action);
     }
 }

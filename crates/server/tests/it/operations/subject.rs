@@ -14,6 +14,8 @@ use super::world::World;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Has {
     Nothing,
+    /// Somebody who was invited, and has not come yet.
+    Administrator,
     /// Another tenant beside it, with a slug and a host.
     Rival,
     /// A product in the catalog that nobody has.
@@ -89,9 +91,9 @@ impl World {
     pub(crate) async fn subject_with(&self, start: Start, has: Has) -> Subject {
         let n = self.subjects.fetch_add(1, Ordering::Relaxed);
         let (slug, other) = (format!("subject-{n}"), format!("other-{n}"));
-        let made = self.make_tenant(&slug).await;
+        let made = self.make_tenant(&slug, has == Has::Administrator).await;
         if has == Has::Rival {
-            self.make_tenant(&other).await;
+            self.make_tenant(&other, false).await;
         }
         let subject = Subject {
             id: text_of(&made["id"]),
@@ -129,9 +131,12 @@ impl World {
         self.service.admin.post_empty(&format!("/v1/tenants/{}/{call}", subject.id)).await.expect(200);
     }
 
-    async fn make_tenant(&self, slug: &str) -> Value {
+    async fn make_tenant(&self, slug: &str, invites: bool) -> Value {
         let hosts = [format!("https://{slug}.example.com")];
-        let body = json!({ "slug": slug, "name": format!("Tenant {slug}"), "trial_days": 1, "hosts": hosts });
+        let mut body = json!({ "slug": slug, "name": format!("Tenant {slug}"), "trial_days": 1, "hosts": hosts });
+        if invites {
+            body["admin_email"] = json!(format!("ada@{slug}.example.com"));
+        }
         self.service.admin.post("/v1/tenants", body).await.expect(201).body
     }
 
@@ -150,7 +155,7 @@ impl World {
         };
         let wanted = json!({ "tenant_id": id, "product": product });
         match has {
-            Has::Nothing | Has::Rival => {}
+            Has::Nothing | Has::Administrator | Has::Rival => {}
             Has::Product => put_product(true).await,
             Has::HiddenProduct => put_product(false).await,
             Has::Entitlement | Has::RevokedEntitlement => {

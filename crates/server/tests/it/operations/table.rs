@@ -129,8 +129,8 @@ pub(crate) struct Operation {
     pub(crate) refusals: &'static [Clash],
     /// 409.
     pub(crate) conflicts: &'static [Clash],
-    /// Whether the first answer has a `plaintext`, which no replay repeats.
-    pub(crate) reveals: bool,
+    /// What the first answer has, and no replay repeats: pointers.
+    pub(crate) reveals: &'static [&'static str],
     /// What a good answer says while the tenant is frozen: pointers and JSON.
     pub(crate) frozen_says: &'static [(&'static str, &'static str)],
     pub(crate) list: Option<List>,
@@ -213,7 +213,7 @@ const READ: Operation = Operation {
     audit: &[],
     refusals: &[],
     conflicts: &[],
-    reveals: false,
+    reveals: &[],
     frozen_says: &[],
     list: None,
 };

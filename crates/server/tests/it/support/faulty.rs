@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::{
     ApiKey, ApiKeyId, AuditBatch, AuditEvent, CatalogRequest, CatalogRequestId, ChangeSeq, Entitlement, EntitlementId,
-    EventId, HostRoute, KeyHash, Nesting, Product, ProductKey, Tenant, TenantId, Timestamp,
+    EventId, HostRoute, IdentityWork, KeyHash, Nesting, Product, ProductKey, Tenant, TenantId, Timestamp,
 };
 use store::{
     ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
-    EntitlementRow, Entitlements, Idempotency, Installation, Page, ReadTx, Removal, RequestFilter, Result, SchemaState,
-    Scope, Store, StoreError, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, ReadTx,
+    Removal, RequestFilter, Result, Saved, SchemaState, Scope, Store, StoreError, TenantFilter, TenantRoute, Tenants,
+    Tx, Unaudited,
 };
 use tokio::sync::watch;
 
@@ -240,6 +241,50 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
 
     async fn is_former_tenant(&mut self, id: TenantId) -> Result<bool> {
         self.inner.is_former_tenant(id).await
+    }
+}
+
+#[async_trait]
+impl<T: ReadTx + ?Sized> ProvisioningReads for FaultyTx<T> {
+    async fn get_identity_work(&mut self, tenant: TenantId) -> Result<Option<IdentityWork>> {
+        self.inner.get_identity_work(tenant).await
+    }
+
+    async fn due_identity_work(&mut self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {
+        self.inner.due_identity_work(now, limit).await
+    }
+
+    async fn former_holders_of_slug(&mut self, slug: &str) -> Result<Vec<TenantId>> {
+        self.inner.former_holders_of_slug(slug).await
+    }
+}
+
+#[async_trait]
+impl ProvisioningWork for FaultyTx<dyn Tx> {
+    async fn ask_for_provisioning(&mut self, tenant: &Tenant, at: Timestamp, due_at: Timestamp) -> Result<bool> {
+        self.inner.ask_for_provisioning(tenant, at, due_at).await
+    }
+
+    async fn claim_identity_work(
+        &mut self,
+        tenant: TenantId,
+        now: Timestamp,
+        due_by: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Option<IdentityWork>> {
+        self.inner.claim_identity_work(tenant, now, due_by, lease_until).await
+    }
+
+    async fn save_identity_work(&mut self, work: &IdentityWork, told: Option<&Tenant>) -> Result<Saved> {
+        self.inner.save_identity_work(work, told).await
+    }
+
+    async fn remove_identity_work(&mut self, work: &IdentityWork) -> Result<bool> {
+        self.inner.remove_identity_work(work).await
+    }
+
+    async fn lock_identity_work_of_account(&mut self, account: &str) -> Result<Vec<IdentityWork>> {
+        self.inner.lock_identity_work_of_account(account).await
     }
 }
 

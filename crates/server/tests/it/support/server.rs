@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use domain::{Clock, Secret, Timestamp};
+use domain::{Clock, Rng, Secret, Timestamp};
 use server::clock::{SystemClock, SystemRng};
 use server::config::Config;
+use server::identity::provider::IdentityProvider;
 use server::{Deps, telemetry};
 use store::postgres::{PgSettings, PgStore};
 use store::sqlite::SqliteStore;
@@ -59,6 +60,8 @@ pub(crate) struct Options {
     pub(crate) seed_acme: bool,
     /// Whether the service has no dev token, as outside dev.
     pub(crate) without_dev_token: bool,
+    /// An identity provider instead of a fresh mock, or of the one that is configured.
+    pub(crate) identity: Option<Arc<dyn IdentityProvider>>,
 }
 
 impl Options {
@@ -97,13 +100,19 @@ impl Service {
         let config = Config::from_pairs(&pairs).unwrap();
         let clock = Arc::new(TestClock::default());
         let telemetry = telemetry::build(&config.telemetry, std::io::sink).unwrap();
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng::default());
+        let identity = match options.identity {
+            Some(identity) => identity,
+            None => server::identity_provider(&config, &rng).unwrap(),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let deps = Deps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             verifier: server::token_verifier(&config, Arc::new(SystemClock::default())).unwrap(),
-            rng: Arc::new(SystemRng::default()),
+            rng,
+            identity,
             meter: telemetry.meter().clone(),
             metrics: telemetry.metrics().clone(),
             metrics_reader: telemetry.metrics_reader(),

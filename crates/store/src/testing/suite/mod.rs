@@ -21,6 +21,7 @@ pub mod hosts;
 pub mod idempotency;
 pub mod installation;
 pub mod listing;
+pub mod provisioning;
 pub mod publishing;
 pub mod races;
 pub mod scopes;
@@ -192,6 +193,18 @@ macro_rules! contract_suite {
                 every_write_of_an_entitlement_is_in_the_feed
                 what_a_tenant_has_goes_with_it
                 a_tenant_sees_only_what_is_its_own_and_the_catalog
+            }
+            provisioning {
+                the_work_of_a_tenant_begins_with_it_where_somebody_is_to_be_invited
+                work_comes_back_with_every_field_and_shows_with_its_tenant
+                work_is_one_workers_until_the_lease_is_over
+                of_many_that_claim_work_one_gets_it
+                every_change_of_a_tenant_or_of_what_it_has_asks_for_its_work
+                what_is_asked_for_while_somebody_works_is_due_at_once
+                the_work_outlives_its_tenant_and_goes_when_it_is_done
+                a_mail_is_asked_for_and_work_begun_where_there_was_none
+                who_shares_an_account_is_found_and_held
+                an_account_that_is_not_ours_cannot_be_noted_as_switched_off
             }
             idempotency {
                 a_key_is_reserved_once_at_a_time

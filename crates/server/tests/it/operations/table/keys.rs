@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Operation] = &[
         names: Names::InBody("tenant_id"),
         success: 201,
         audit: &[Leaves { id: "/api_key/id", name: "Key {new}", ..leaves("api_key.created", Crud::C, "api_key") }],
-        reveals: true,
+        reveals: &["/plaintext"],
         ..WRITE
     },
     Operation {
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Operation] = &[
             with(Has::RotatedKey, "key_not_rotatable"),
             with(Has::OverlappingKey, "key_not_rotatable"),
         ],
-        reveals: true,
+        reveals: &["/plaintext"],
         ..WRITE
     },
     Operation {

@@ -87,6 +87,15 @@ pub(super) const ROWS: &[Operation] = &[
         ..WRITE
     },
     Operation {
+        id: "provision_tenant",
+        path: "/v1/tenants/{id}/provision",
+        body: Some("{}"),
+        has: Has::Administrator,
+        audit: &[about("keycloak.invite_resent", Crud::U)],
+        reveals: &["/provisioning/invite_url"],
+        ..WRITE
+    },
+    Operation {
         id: "extend_trial",
         path: "/v1/tenants/{id}/extend-trial",
         body: Some(r#"{"days":7}"#),
