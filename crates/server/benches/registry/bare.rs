@@ -31,7 +31,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
         let router = Router::new()
             .route("/v1/tenants/by-slug/{slug}", get(answer))
-            .route("/v1/internal/api-keys/verify", post(answer_when_read));
+            .route("/v1/internal/api-keys/verify", post(answer_when_read.clone()))
+            .route("/v1/internal/keycloak/claims", post(answer_when_read));
         Ok(axum::serve(listener, router).await?)
     })
 }

@@ -11,6 +11,7 @@ mod audit_copy;
 mod audit_pages;
 mod bare;
 mod by_slug;
+mod claims;
 mod client;
 mod create;
 mod histogram;
@@ -48,11 +49,12 @@ type Outcome<T = ()> = Result<T, Failure>;
 type Part = fn(&mut Report) -> Outcome;
 
 /// Every part by its name, in the order in which they run. Add yours here.
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("by-slug", by_slug::measure),
     ("create", create::measure),
     ("start-up", start_up::measure),
     ("verify", verify::measure),
+    ("claims", claims::measure),
     ("audit", audit::measure),
     ("keys-memory", keys_memory::measure),
     ("revocation", revocation::measure),
