@@ -4,6 +4,8 @@
 //! somebody else gets a membership and nothing more; an account gets one invitation by itself, however many tenants it was
 //! invited by, and another one only when somebody asks.
 
+use std::time::Duration;
+
 use domain::provisioning::{Step, Wanted, organization_name, person_name};
 use domain::{IdentityWork, TenantId};
 use store::{Scope, Unaudited};
@@ -14,6 +16,9 @@ use crate::app::App;
 use crate::identity::provider::{
     AccountId, Ensured, FaultKind, IdentityError, IdentityProvider, OrganizationId, OrganizationSpec, Person,
 };
+
+/// How often it is looked whether somebody else has done what a step waits for.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl App {
     /// Does one step.
@@ -71,16 +76,26 @@ impl App {
         let former = self.store.read(Scope::Platform).await?.former_holders_of_slug(&attempt.work.slug).await?;
         for id in former {
             let ctx = self.job_ctx("provisioning");
-            Box::pin(self.drive(&ctx, id, Whose::Everybodys)).await?;
-            if self.store.read(Scope::Platform).await?.get_identity_work(id).await?.is_some() {
-                return Err(Halt::Fault(IdentityError {
-                    kind: FaultKind::Unavailable,
-                    detail: "the organization of an earlier tenant with this slug is still to be removed".to_owned(),
-                    retry_after: None,
-                }));
+            // Somebody else may be at it: that is waited for, within the time that a step has.
+            while let Some(left) = self.left_of(id).await? {
+                if left.attempts > 0 && left.due_at.is_some_and(|due| due > ctx.now()) {
+                    return Err(Halt::Fault(IdentityError {
+                        kind: FaultKind::Unavailable,
+                        detail: "the organization of an earlier tenant with this slug is still to be removed"
+                            .to_owned(),
+                        retry_after: None,
+                    }));
+                }
+                Box::pin(self.drive(&ctx, id, Whose::Everybodys)).await?;
+                tokio::time::sleep(LOOK).await;
             }
         }
         Ok(())
+    }
+
+    /// What is left of a tenant that is gone.
+    async fn left_of(&self, id: TenantId) -> Result<Option<IdentityWork>, Halt> {
+        Ok(self.store.read(Scope::Platform).await?.get_identity_work(id).await?)
     }
 
     async fn make_account(&self, attempt: &mut Attempt<'_>) -> Result<(), Halt> {

@@ -3,7 +3,7 @@
 use server::identity::mock::{Moment, Operation};
 use server::identity::provider::FaultKind;
 
-use super::{World, email_of};
+use super::{World, email_of, invitation};
 use crate::support::Options;
 use crate::support::setup::{each_store, events_of, path_of};
 
@@ -24,14 +24,14 @@ each_store! {
         let world = World::start(kind).await;
         world.mock.fail(Operation::SendInvitation, 1, FaultKind::MailFailed, Moment::Before);
         let client = world.service.admin.with("idempotency-key", "once");
-        let made = client.post("/v1/tenants", super::invitation("acme")).await.expect(201).body;
+        let made = client.post("/v1/tenants", invitation("acme")).await.expect(201).body;
         let again = world.provision(&made).await;
         let link = again["provisioning"]["invite_url"].as_str().unwrap().to_owned();
         world.call(&made, "/cancel").await;
         world.delete(&made).await;
         let events = serde_json::to_string(&events_of(&world.service, &made).await).unwrap();
         assert!(events.contains("keycloak.provision_failed"));
-        let kept = client.post("/v1/tenants", super::invitation("acme")).await.expect(201).text;
+        let kept = client.post("/v1/tenants", invitation("acme")).await.expect(201).text;
         for (what, text) in [("the audit log", events), ("a repetition", kept)] {
             for secret in [link.as_str(), "identity.invalid", &email_of("acme")] {
                 assert!(!text.contains(secret), "{what} has {secret}");
