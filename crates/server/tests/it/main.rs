@@ -16,6 +16,7 @@ mod catalog;
 mod directory;
 mod entitlements;
 mod idempotency;
+mod identity;
 mod manners;
 mod operations;
 mod process;
