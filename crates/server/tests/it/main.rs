@@ -16,6 +16,7 @@ mod catalog;
 mod directory;
 mod entitlements;
 mod idempotency;
+mod keycloak;
 mod manners;
 mod operations;
 mod process;
