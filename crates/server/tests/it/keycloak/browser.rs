@@ -123,10 +123,10 @@ impl Browser {
         if page.status != 200 {
             return None;
         }
-        let form = page.form("kc-form-login").or_else(|| page.form("kc-user-organizations"));
-        if page.html.contains("kc.org") {
-            return Some(self.post(&form?, &[("kc.org", person.organization?)]).await);
+        if let Some(form) = page.form_with("name=\"kc.org\"") {
+            return Some(self.post(&form, &[("kc.org", person.organization?)]).await);
         }
+        let form = page.form("kc-form-login");
         let has = |field: &str| page.html.contains(&format!("name=\"{field}\""));
         // A wrong password shows its form again; once is enough.
         if page.url.contains("execution=") && page.html.contains("aria-invalid=\"true\"") {
@@ -217,11 +217,13 @@ impl Browser {
 impl Page {
     /// The address that the form of this id posts to.
     pub(crate) fn form(&self, id: &str) -> Option<String> {
-        let form = self.html.split("<form").skip(1).find(|form| {
-            let tag = form.split('>').next().unwrap_or_default();
-            tag.contains(&format!("id=\"{id}\""))
-        })?;
-        let (_, rest) = form.split_once("action=\"")?;
+        self.form_with(&format!("id=\"{id}\""))
+    }
+
+    /// The same of the form in which this stands.
+    fn form_with(&self, text: &str) -> Option<String> {
+        let mut forms = self.html.split("<form").skip(1).filter_map(|rest| rest.split("</form>").next());
+        let (_, rest) = forms.find(|form| form.contains(text))?.split_once("action=\"")?;
         let (action, _) = rest.split_once('"')?;
         Some(self.resolve(&action.replace("&amp;", "&")))
     }

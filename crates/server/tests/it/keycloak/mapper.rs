@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::browser::{Browser, Login, Person, Tokens, claims};
 use super::http::Reply;
+use super::real::{RealKeycloak, left_out};
 use super::realm::{CONSOLE, DIRECT, DIRECT_PORTAL, MAPPER, PASSWORD, Realm, RealmOptions};
 use super::stand_in::{Answer, StandIn, bundle};
-use super::{RealKeycloak, left_out};
 
 const ERIKA: &str = "erika@acme.test";
 const KEY: &str = "key-of-the-mapper";

@@ -8,11 +8,15 @@ pub(crate) mod http;
 pub(crate) mod real;
 pub(crate) mod realm;
 pub(crate) mod sink;
+pub(crate) mod watchdog;
 
-pub(crate) use real::{RealKeycloak, left_out};
-pub(crate) use realm::{Realm, RealmOptions};
-
+#[cfg(test)]
+mod invitation;
 #[cfg(test)]
 mod mapper;
 #[cfg(test)]
+mod set_up;
+#[cfg(test)]
 mod stand_in;
+#[cfg(test)]
+mod tokens;

@@ -2,42 +2,27 @@
 //!
 //! Tests take [`RealKeycloak::shared`], one server per process, and a realm of their own from [`RealKeycloak::realm`]: that
 //! takes a second, a start a quarter of a minute. `scripts/ensure-keycloak.sh` says where the server is.
-//! Invariant: the server does not outlive the test process, however that ends: a watchdog shell holds the reading end of a
-//! pipe whose other end is ours alone, and ends the server's process group when the pipe closes.
+//! Invariant: the server does not outlive this process, however that ends (`watchdog.rs`).
 
-use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::testing::postgres::is_short_run;
 
 use super::http::{Http, Reply};
 use super::realm::{Realm, RealmOptions};
+use super::watchdog::Watchdog;
 
 /// Generous: a loaded machine is no reason for a failing test. A quiet one starts in 15 seconds.
 const DEADLINE: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(50);
 
 const ADMIN_CLIENT: &str = "tests-admin";
-
-/// $1 is a folder; the line read is a process group. Ends both at the end of input.
-const WATCHDOG: &str = r#"
-trap '' HUP INT TERM
-server=0
-while read -r line; do server=$line; done
-if [ "$server" -gt 0 ]; then
-    kill -s TERM -- "-$server" 2>/dev/null
-    rounds=0
-    while kill -s 0 -- "-$server" 2>/dev/null && [ "$rounds" -lt 100 ]; do sleep 0.1; rounds=$((rounds + 1)); done
-    kill -s KILL -- "-$server" 2>/dev/null
-fi
-rm -rf "$1"
-"#;
 
 /// A running server.
 #[derive(Debug)]
@@ -48,7 +33,7 @@ pub(crate) struct RealKeycloak {
     admin_secret: String,
     realms: AtomicU32,
     server: Mutex<Child>,
-    _watchdog: (Child, ChildStdin),
+    watchdog: Mutex<Watchdog>,
 }
 
 /// How a server is started.
@@ -94,6 +79,11 @@ impl RealKeycloak {
         self.server.lock().unwrap().try_wait().unwrap().is_none()
     }
 
+    /// Ends the server, and waits until it has ended.
+    pub(crate) fn end(&self) {
+        self.watchdog.lock().unwrap().end_with(&mut self.server.lock().unwrap());
+    }
+
     /// A call of the Admin API by one who may do everything; the path begins with `/admin`.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
         let token = self.admin_token().await;
@@ -115,17 +105,17 @@ impl RealKeycloak {
     /// A server of the caller's own, as started. It blocks until the server is ready.
     pub(crate) fn start(options: &Start) -> Self {
         let folder = tempfile::Builder::new().prefix("tenant-registry-keycloak-").tempdir().unwrap().keep();
-        let (watchdog, mut line) = watchdog(&folder);
+        let mut watchdog = Watchdog::start(&folder);
         let admin_secret = random_text();
         let mut server = command(&folder, options, &admin_secret).spawn().unwrap();
-        writeln!(line, "{}", server.id()).unwrap();
+        watchdog.watch(&server);
         let base_url = wait_until_ready(&folder.join("log"), &mut server);
         Self {
             base_url,
             admin_secret,
             realms: AtomicU32::new(0),
             server: Mutex::new(server),
-            _watchdog: (watchdog, line),
+            watchdog: Mutex::new(watchdog),
         }
     }
 }
@@ -174,21 +164,6 @@ fn wait_until_ready(log: &Path, server: &mut Child) -> String {
     }
 }
 
-fn watchdog(folder: &Path) -> (Child, ChildStdin) {
-    let mut process = Command::new("sh")
-        .args(["-c", WATCHDOG, "keycloak-watchdog"])
-        .arg(folder)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let line = process.stdin.take().unwrap();
-    (process, line)
-}
-
 /// 128 bits of randomness, as text.
 pub(crate) fn random_text() -> String {
     let mut bytes = [0; 16];
@@ -199,24 +174,4 @@ pub(crate) fn random_text() -> String {
 /// The repository.
 pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
-}
-
-#[tokio::test]
-async fn the_server_of_the_tests_is_ready_and_makes_realms() {
-    if left_out() {
-        return;
-    }
-    let keycloak = RealKeycloak::shared().await;
-    let realm = keycloak.realm(RealmOptions::default()).await;
-    let other = keycloak.realm(RealmOptions::default()).await;
-    assert_ne!(realm.name, other.name);
-    let reply = Http::new().get(&format!("{}/.well-known/openid-configuration", realm.issuer)).await.expect(200);
-    assert_eq!(reply.body["issuer"], realm.issuer);
-    // The service account of the realm's file may make organizations, and nothing but what it was given.
-    let token = realm.service_token().await;
-    let made =
-        realm.as_bearer(&token, "POST", "/organizations", Some(json!({ "name": "Acme", "alias": "acme" }))).await;
-    assert_eq!(made.status, 201, "{}", made.text);
-    assert!(made.header("location").starts_with(&format!("{}/admin/realms/{}/", realm.base_url, realm.name)));
-    assert_eq!(realm.as_bearer(&token, "GET", "/clients", None).await.status, 403);
 }

@@ -28,31 +28,46 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 
 const FILE: &str = "deploy/keycloak/breakpilot-dev-realm.json";
 const CLIENT_ID: &str = "breakpilot-provisioner";
+const SMTP_PORT: &str = "REALM_SMTP_PORT";
 
 /// How a realm differs from the file.
-#[derive(Default)]
 pub(crate) struct RealmOptions {
-    smtp: Option<SocketAddr>,
-    mapper: Option<(String, String)>,
+    with_direct_clients: bool,
+    variables: BTreeMap<&'static str, String>,
     edits: Vec<Box<dyn FnOnce(&mut Value) + Send>>,
+}
+
+impl Default for RealmOptions {
+    fn default() -> Self {
+        Self { with_direct_clients: true, ..Self::of_the_file() }
+    }
 }
 
 impl fmt::Debug for RealmOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RealmOptions").field("smtp", &self.smtp).finish_non_exhaustive()
+        f.debug_struct("RealmOptions").finish_non_exhaustive()
     }
 }
 
 impl RealmOptions {
+    /// The file and nothing else: without the clients of the tests.
+    pub(crate) fn of_the_file() -> Self {
+        Self { with_direct_clients: false, variables: BTreeMap::new(), edits: Vec::new() }
+    }
+
     /// Mails go to this server. Without it the realm has none, and each mail call is a 500.
-    pub(crate) fn smtp(mut self, address: SocketAddr) -> Self {
-        self.smtp = Some(address);
-        self
+    pub(crate) fn smtp(self, address: SocketAddr) -> Self {
+        self.variable("REALM_SMTP_HOST", &address.ip().to_string()).variable(SMTP_PORT, &address.port().to_string())
     }
 
     /// The protocol mapper asks the registry at this address with this key.
-    pub(crate) fn mapper(mut self, url: &str, key: &str) -> Self {
-        self.mapper = Some((url.to_owned(), key.to_owned()));
+    pub(crate) fn mapper(self, url: &str, key: &str) -> Self {
+        self.variable("MAPPER_REGISTRY_URL", url).variable("MAPPER_REGISTRY_KEY", key)
+    }
+
+    /// A variable of the file.
+    pub(crate) fn variable(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.insert(name, value.to_owned());
         self
     }
 
@@ -63,25 +78,16 @@ impl RealmOptions {
     }
 
     /// What is sent to make the realm.
-    pub(super) fn representation(self, name: &str, secret: &str) -> Value {
-        let (host, port) = match self.smtp {
-            Some(address) => (address.ip().to_string(), address.port().to_string()),
-            None => (String::new(), String::new()),
-        };
-        let (url, key) = self.mapper.unwrap_or_default();
-        let variables = BTreeMap::from([
-            ("KEYCLOAK_CLIENT_SECRET", secret),
-            ("REALM_SMTP_HOST", &host),
-            ("REALM_SMTP_PORT", &port),
-            ("MAPPER_REGISTRY_URL", &url),
-            ("MAPPER_REGISTRY_KEY", &key),
-        ]);
-        let mut realm: Value = serde_json::from_str(&filled(&realm_file(), &variables)).unwrap();
+    pub(super) fn representation(mut self, name: &str, secret: &str) -> Value {
+        self.variables.insert("KEYCLOAK_CLIENT_SECRET", secret.to_owned());
+        let mut realm: Value = serde_json::from_str(&filled(&realm_file(), &self.variables)).unwrap();
         realm["realm"] = json!(name);
-        if self.smtp.is_none() {
+        if !self.variables.contains_key(SMTP_PORT) {
             realm.as_object_mut().unwrap().remove("smtpServer");
         }
-        with_direct_clients(&mut realm);
+        if self.with_direct_clients {
+            with_direct_clients(&mut realm);
+        }
         for edit in self.edits {
             edit(&mut realm);
         }
@@ -96,13 +102,13 @@ pub(crate) fn realm_file() -> String {
 
 /// Fills in `${NAME}` and `${NAME:default}` as an import does; the Admin API takes them as they stand. A name in lower case
 /// is a text of Keycloak's own, not a variable.
-fn filled(text: &str, variables: &BTreeMap<&str, &str>) -> String {
+fn filled(text: &str, variables: &BTreeMap<&str, String>) -> String {
     let mut parts = text.split("${");
     let mut out = parts.next().unwrap().to_owned();
     for part in parts {
         let (inside, rest) = part.split_once('}').unwrap();
         let (name, default) = inside.split_once(':').map_or((inside, None), |(name, default)| (name, Some(default)));
-        match variables.get(name).copied().or(default) {
+        match variables.get(name).map(String::as_str).or(default) {
             Some(value) => out.push_str(value),
             None if name.starts_with(|c: char| c.is_ascii_lowercase()) => out.push_str(&format!("${{{inside}}}")),
             None => panic!("{FILE}: the tests have no value for {name}"),
@@ -198,9 +204,14 @@ impl Realm {
 
     /// An account that can log in, with these realm roles. Its id.
     pub(crate) async fn make_user(&self, email: &str, roles: &[&str]) -> String {
+        self.make_user_with(email, PASSWORD, roles).await
+    }
+
+    /// The same with a password that the caller chooses.
+    pub(crate) async fn make_user_with(&self, email: &str, password: &str, roles: &[&str]) -> String {
         let user = json!({
             "email": email, "firstName": "Erika", "lastName": "Muster", "emailVerified": true, "enabled": true,
-            "credentials": [{ "type": "password", "value": PASSWORD, "temporary": false }],
+            "credentials": [{ "type": "password", "value": password, "temporary": false }],
         });
         let id = self.admin("POST", "/users", Some(user)).await.made_id();
         for role in roles {
