@@ -17,6 +17,7 @@ mod directory;
 mod entitlements;
 mod idempotency;
 mod identity;
+mod keycloak;
 mod manners;
 mod operations;
 mod process;

@@ -139,7 +139,8 @@ pub(crate) fn tenant() -> TenantId {
 
 /// What a tenant of that slug wants.
 pub(crate) fn wanted(tenant: TenantId, slug: &str) -> OrganizationSpec {
-    let attributes = [("tenant_id", tenant.to_string()), ("plan", "starter".to_owned()), ("status", "active".to_owned())];
+    let attributes =
+        [("tenant_id", tenant.to_string()), ("plan", "starter".to_owned()), ("status", "active".to_owned())];
     let mut attributes: BTreeMap<String, Vec<String>> =
         attributes.into_iter().map(|(key, value)| (key.to_owned(), vec![value])).collect();
     attributes.insert("products".to_owned(), vec!["analytics".to_owned(), "voice-agents".to_owned()]);

@@ -14,10 +14,12 @@ use super::{adapter, hurried, says};
 async fn fifty_callers_ask_for_one_token() {
     let fake = FakeKeycloak::start().await;
     let adapter = Arc::new(adapter(&fake));
-    let all = join_all((0..50).map(|_| tokio::spawn({
-        let adapter = Arc::clone(&adapter);
-        async move { adapter.probe().await }
-    })));
+    let all = join_all((0..50).map(|_| {
+        tokio::spawn({
+            let adapter = Arc::clone(&adapter);
+            async move { adapter.probe().await }
+        })
+    }));
     for outcome in all.await {
         outcome.unwrap().unwrap();
     }

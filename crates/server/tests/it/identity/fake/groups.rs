@@ -11,14 +11,7 @@ fn show(group: &Group) -> Value {
     json!({ "id": group.id, "name": group.name, "path": format!("/{}", group.name), "subGroups": [] })
 }
 
-pub(super) fn answer(
-    state: &mut State,
-    roles: &Roles,
-    method: &str,
-    id: &str,
-    rest: &[&str],
-    asked: &Asked,
-) -> Reply {
+pub(super) fn answer(state: &mut State, roles: &Roles, method: &str, id: &str, rest: &[&str], asked: &Asked) -> Reply {
     let about_members = rest.len() > 1;
     if !roles.manage_organizations() || (about_members && method == "PUT" && !roles.manage_users()) {
         return forbidden();

@@ -156,7 +156,9 @@ fn update(state: &mut State, now: Organization, asked: &Asked) -> Reply {
         Err(reply) => return reply,
     };
     let name = text(&value, "name");
-    if name.is_none() || state.organizations.iter().any(|other| Some(&other.name) == name.as_ref() && other.id != now.id) {
+    if name.is_none()
+        || state.organizations.iter().any(|other| Some(&other.name) == name.as_ref() && other.id != now.id)
+    {
         return Reply::message(409, "A organization with the same name already exists.");
     }
     if text(&value, "alias").unwrap_or_else(|| name.clone().unwrap_or_default()) != now.alias {
@@ -180,14 +182,7 @@ fn update(state: &mut State, now: Organization, asked: &Asked) -> Reply {
     Reply::empty(204)
 }
 
-pub(super) fn members(
-    state: &mut State,
-    roles: &Roles,
-    method: &str,
-    id: &str,
-    rest: &[&str],
-    asked: &Asked,
-) -> Reply {
+pub(super) fn members(state: &mut State, roles: &Roles, method: &str, id: &str, rest: &[&str], asked: &Asked) -> Reply {
     let reads = method == "GET";
     if !roles.manage_organizations() || (reads && !roles.view_users()) || (!reads && !roles.manage_users()) {
         return forbidden();
@@ -217,15 +212,19 @@ pub(super) fn members(
                 Err(reply) => return reply,
             };
             let wanted = parameter(asked, "membershipType").map(|kind| kind == "MANAGED");
-            let ids: Vec<_> = organization.members.iter().filter(|(_, managed)| wanted.is_none_or(|w| w == **managed)).collect();
+            let ids: Vec<_> =
+                organization.members.iter().filter(|(_, managed)| wanted.is_none_or(|w| w == **managed)).collect();
             let shown = ids.into_iter().skip(first).take(max);
-            let shown = shown.filter_map(|(id, _)| Some(users::show(state, state.users.iter().find(|user| user.id == *id)?)));
+            let shown =
+                shown.filter_map(|(id, _)| Some(users::show(state, state.users.iter().find(|user| user.id == *id)?)));
             Reply::json(200, &Value::Array(shown.collect()))
         }
-        ("GET", [user]) if organization.members.contains_key(*user) => match state.users.iter().find(|own| own.id == *user) {
-            Some(found) => Reply::json(200, &users::show(state, found)),
-            None => nothing(),
-        },
+        ("GET", [user]) if organization.members.contains_key(*user) => {
+            match state.users.iter().find(|own| own.id == *user) {
+                Some(found) => Reply::json(200, &users::show(state, found)),
+                None => nothing(),
+            }
+        }
         ("DELETE", [user]) if organization.members.contains_key(*user) => {
             // §1.2: with a managed member the account goes.
             if organization.members[*user] {

@@ -145,10 +145,7 @@ fn create(state: &mut State, asked: &Asked) -> Reply {
         enabled: value.get("enabled").and_then(Value::as_bool).unwrap_or(false),
         email_verified: value.get("emailVerified").and_then(Value::as_bool).unwrap_or(false),
         // Who creates may say when.
-        created: value
-            .get("createdTimestamp")
-            .and_then(Value::as_i64)
-            .unwrap_or_else(|| state.now().as_millisecond()),
+        created: value.get("createdTimestamp").and_then(Value::as_i64).unwrap_or_else(|| state.now().as_millisecond()),
         required_actions: list("requiredActions"),
         attributes: kept,
         has_password: value.get("credentials").is_some(),

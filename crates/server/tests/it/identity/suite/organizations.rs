@@ -108,8 +108,12 @@ pub(crate) async fn an_update_writes_what_is_wanted_and_keeps_what_others_wrote(
     assert!(provider.update_organization(&id, &wanted).await.unwrap(), "it was on");
     let mut attributes = wanted.attributes.clone();
     attributes.insert("color".to_owned(), vec!["blue".to_owned()]);
-    let mut expected =
-        SeenOrganization { name: wanted.name.clone(), alias: seen.alias, enabled: true, attributes: attributes.clone() };
+    let mut expected = SeenOrganization {
+        name: wanted.name.clone(),
+        alias: seen.alias,
+        enabled: true,
+        attributes: attributes.clone(),
+    };
     assert_eq!(world.organization(&id.0).await.unwrap(), expected);
 
     // No products any more: the attribute goes, and says so twice without harm.
