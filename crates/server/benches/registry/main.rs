@@ -19,6 +19,8 @@ mod keys_memory;
 mod load;
 mod pgbench;
 mod process;
+#[path = "../../tests/it/support/proxy.rs"]
+#[expect(dead_code, reason = "tests need more of it")]
 mod proxy;
 mod report;
 mod revocation;

@@ -3,12 +3,15 @@
 
 mod failures;
 mod fake;
+mod real;
 mod suite;
 mod worlds;
 
 use fake::FakeKeycloak;
+use real::Real;
 use suite::suite;
 use worlds::{Keycloak, Mock};
 
 suite!(mock, Mock);
 suite!(fake_keycloak, Keycloak<FakeKeycloak>);
+suite!(real_keycloak, Keycloak<Real>);

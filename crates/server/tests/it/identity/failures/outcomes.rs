@@ -194,7 +194,7 @@ async fn case_13_a_member_and_an_administrator_that_is_there_already_is_a_succes
     let (organization, account) = member(&fake).await;
     let adapter = adapter(&fake);
     adapter.ensure_member(&organization, &account).await.unwrap();
-    let join = |id: String| move |state: &mut State| drop(state.organizations[0].groups[0].members.insert(id));
+    let join = |id: String| move |state: &mut State| assert!(state.organizations[0].groups[0].members.insert(id));
     let add = "PUT /organizations/{}/groups/{}/members/{}";
     // The group, made by somebody else meanwhile.
     let id = organization.0.clone();
