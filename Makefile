@@ -1,6 +1,6 @@
 # Every task of the project, for people and for CI; `make` alone lists them.
 # `dev` and `test` need a Rust toolchain, make and a C compiler, and nothing else installed beforehand: PostgreSQL comes
-# through scripts/ensure-postgres.sh.
+# through scripts/ensure-postgres.sh, a JDK and Keycloak through scripts/ensure-keycloak.sh.
 # CARGO_FLAGS reaches every cargo command that builds, `make test CARGO_FLAGS=--locked` for example.
 
 SHELL := /bin/sh
@@ -11,14 +11,18 @@ CARGO ?= cargo
 CARGO_FLAGS ?=
 REGISTRY := $(CARGO) run --quiet $(CARGO_FLAGS) --package server --bin tenant-registry --
 WITH_POSTGRES := sh scripts/ensure-postgres.sh
+WITH_KEYCLOAK := sh scripts/ensure-keycloak.sh
 
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: dev build
+.PHONY: dev dev-full build keycloak-mapper
 dev: ## Build and run the service on :8090, embedded store, no other service needed
 	APP_ENV=dev $(CARGO) run $(CARGO_FLAGS) --package server --bin tenant-registry -- serve
+
+dev-full: ## Run the service with PostgreSQL, Keycloak and a mail sink, all on this machine
+	@CARGO=$(CARGO) sh scripts/dev-full.sh $(CARGO_FLAGS)
 
 build: ## Build ./bin/tenant-registry, optimised
 	$(CARGO) build --release $(CARGO_FLAGS) --package server --bin tenant-registry
@@ -26,9 +30,12 @@ build: ## Build ./bin/tenant-registry, optimised
 	@cp "$${CARGO_TARGET_DIR:-target}/release/tenant-registry" bin/tenant-registry.new
 	@mv bin/tenant-registry.new bin/tenant-registry
 
+keycloak-mapper: ## Build ./bin/tenant-registry-mapper.jar, Keycloak's part of the claims
+	@$(WITH_KEYCLOAK) --mapper
+
 .PHONY: test test-short bench
-test: ## Run all tests, on SQLite and on a private PostgreSQL
-	TEST_SHORT= $(WITH_POSTGRES) $(CARGO) test $(CARGO_FLAGS) --workspace
+test: ## Run all tests, on SQLite, a private PostgreSQL and a private Keycloak
+	TEST_SHORT= $(WITH_POSTGRES) $(WITH_KEYCLOAK) $(CARGO) test $(CARGO_FLAGS) --workspace
 
 test-short: ## Run the tests that need no server beside them
 	TEST_SHORT=1 $(CARGO) test $(CARGO_FLAGS) --workspace

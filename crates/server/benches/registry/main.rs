@@ -21,6 +21,8 @@ mod load;
 mod pgbench;
 mod process;
 mod provisioning;
+#[path = "../../tests/it/support/proxy.rs"]
+#[expect(dead_code, reason = "tests need more of it")]
 mod proxy;
 mod report;
 mod revocation;

@@ -69,7 +69,8 @@ pub struct Account {
     pub enabled: bool,
     /// Whether a password was set.
     pub has_password: bool,
-    /// Whether it carries the mark of an account that we made.
+    /// Whether it carries the mark of an account that we made. False does not say that somebody else did where a realm
+    /// cannot store the mark: keep what [`IdentityProvider::ensure_account`] said.
     pub ours: bool,
     /// The organizations that it is a member of.
     pub organizations: Vec<OrganizationId>,
@@ -216,12 +217,14 @@ pub trait IdentityProvider: Send + Sync + fmt::Debug + 'static {
     /// Gives the organization the name, attributes and `enabled` that are wanted, and leaves the rest as it is: attributes
     /// of others stay. Says whether it was enabled before.
     async fn update_organization(&self, id: &OrganizationId, wanted: &OrganizationSpec) -> Result<bool>;
-    /// Removes the organization of that tenant; one that is not there, or is another tenant's, is left.
+    /// Removes the organization of that tenant; one that is not there, or is another tenant's, is left. Refused
+    /// ([`FaultKind::Rejected`]) where accounts that are not ours would be deleted with it.
     async fn delete_organization(&self, id: &OrganizationId, tenant: TenantId) -> Result<()>;
 
     /// Finds the account of an address, or makes one: enabled, with both names, marked as ours, address to be verified and
     /// password to be set by its owner. `intended` is when this provisioning first meant to make it, noted before the
-    /// first call: where the mark cannot be stored, a bare account made since then by nobody else is ours.
+    /// first call and given again with each repetition: where a realm cannot store the mark, an account is known as ours
+    /// by a time of creation that was chosen from it. Of two that cannot be told apart, it is somebody else's.
     async fn ensure_account(&self, person: &Person, intended: Timestamp) -> Result<Ensured>;
     /// An account, or none.
     async fn get_account(&self, id: &AccountId) -> Result<Option<Account>>;
@@ -231,8 +234,8 @@ pub trait IdentityProvider: Send + Sync + fmt::Debug + 'static {
     async fn ensure_admin(&self, organization: &OrganizationId, account: &AccountId) -> Result<()>;
     /// Mails the link by which the owner verifies the address and sets the password. Only for accounts of ours.
     async fn send_invitation(&self, account: &AccountId) -> Result<()>;
-    /// The way into the account, in dev: the link of the newest mail to the address that is no older than `since`, if one
-    /// arrives soon, or the login page.
+    /// The way into the account, in dev: the link of the newest mail to the address that is no older than `since` (by the
+    /// service's clock), if one arrives soon, or the login page.
     async fn invite_link(&self, email: &str, since: Timestamp) -> Option<InviteLink>;
 
     /// Lets an account log in, or not. Only for accounts of ours. Says whether it could before.

@@ -17,6 +17,8 @@ mod claims;
 mod directory;
 mod entitlements;
 mod idempotency;
+mod identity;
+mod keycloak;
 mod manners;
 mod operations;
 mod process;

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod faulty;
 pub(crate) mod issuer;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod server;
 pub(crate) mod setup;
