@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::json;
 
 use super::http::Http;
-use super::real::{RealKeycloak, left_out, root};
+use super::real::{RealKeycloak, Start, left_out, root};
 use super::realm::{RealmOptions, realm_file};
 
 #[tokio::test]
@@ -28,6 +28,25 @@ async fn the_server_of_the_tests_is_ready_and_makes_realms() {
     assert_eq!(made.status, 201, "{}", made.text);
     assert!(made.header("location").starts_with(&format!("{}/admin/realms/{}/", realm.base_url, realm.name)));
     assert_eq!(realm.as_bearer(&token, "GET", "/clients", None).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_server_that_is_ended_is_gone() {
+    if left_out() {
+        return;
+    }
+    let admin = Some(("admin".to_owned(), "password".to_owned()));
+    let start = move || RealKeycloak::start(&Start { port: 0, admin });
+    let keycloak = tokio::task::spawn_blocking(start).await.unwrap();
+    let address = keycloak.base_url.strip_prefix("http://").unwrap().to_owned();
+    assert!(keycloak.is_running() && tokio::net::TcpStream::connect(&address).await.is_ok());
+    assert_eq!(keycloak.admin("GET", "/admin/realms", None).await.expect(200).body.as_array().unwrap().len(), 1);
+    let keycloak = tokio::task::spawn_blocking(move || {
+        keycloak.end();
+        keycloak
+    });
+    assert!(!keycloak.await.unwrap().is_running());
+    assert!(tokio::net::TcpStream::connect(&address).await.is_err());
 }
 
 /// Runs a script of the repository with nothing but `PATH` and these variables.
