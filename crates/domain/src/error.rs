@@ -28,6 +28,9 @@ pub enum Error {
     /// The credential names several tenants that are not one.
     #[error("the credential names tenants that disagree")]
     TenantMismatch,
+    /// What is to be looked up names tenants that are not one, or names some that are and some that are not there.
+    #[error("the look-ups do not lead to one tenant")]
+    LookupsDisagree,
     /// The caller's tenant is frozen, and this would change something.
     #[error("the tenant is frozen")]
     TenantFrozen,

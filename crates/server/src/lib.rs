@@ -110,6 +110,7 @@ pub async fn serve(
         rng,
         reserved,
         key_env: config.app_env.key_env(),
+        claims_lookup_keys: config.tenants.claims_lookup_keys.iter().cloned().collect(),
     }));
     let state = ApiState::new(Inner {
         app: Arc::clone(&app),
@@ -133,9 +134,9 @@ pub async fn serve(
     });
     let mut jobs = jobs::start(&app, &background);
 
-    let router = api::router(state.clone(), &config.http.allowed_origins);
+    let front = api::Front::new(state.clone(), &config.http.allowed_origins);
     let ending = listener::Ending { drain: config.shutdown_drain, deadline: config.shutdown_timeout };
-    let until = listener::run(listener, router, &state, &shutdown, ending).await;
+    let until = listener::run(listener, front, &state, &shutdown, ending).await;
 
     background.cancel();
     let orderly = async {
@@ -187,6 +188,7 @@ pub async fn seed(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, rng: &Arc<dyn 
         rng: Arc::clone(rng),
         reserved: ReservedSlugs::default(),
         key_env: KeyEnv::Dev,
+        claims_lookup_keys: Vec::new(),
     });
     let now = clock.now();
     let acme = Tenant {

@@ -3,13 +3,12 @@
 //! Invariant: once `shutdown` is cancelled, readiness is refused first; connections are taken for as long as a load
 //! balancer needs to hear of that, and those in flight get until the deadline.
 
+mod quiet;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -17,12 +16,11 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceExt};
 
+use crate::api::Front;
 use crate::api::state::ApiState;
+use quiet::{Activity, Counted};
 
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait after a failed accept (no file descriptors left, as a rule).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -38,13 +36,14 @@ pub(crate) struct Ending {
 /// Serves until told to stop, and then until requests have ended or the deadline is over. Says when that is.
 pub(crate) async fn run(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     state: &ApiState,
     shutdown: &CancellationToken,
     ending: Ending,
 ) -> Instant {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    // `quiet` limits the time for a head.
+    server.http1().header_read_timeout(None);
     server.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
     let graceful = GracefulShutdown::new();
     let stop = async {
@@ -66,8 +65,9 @@ pub(crate) async fn run(
             },
         };
         let _ = stream.set_nodelay(true);
-        let asked = Arc::new(AtomicBool::new(false));
-        let service = service(router.clone(), peer, Arc::clone(&asked));
+        let activity = Arc::<Activity>::default();
+        let service = service(front.clone(), peer, Arc::clone(&activity));
+        let stream = Counted { stream, activity: Arc::clone(&activity) };
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
@@ -75,7 +75,7 @@ pub(crate) async fn run(
                 outcome = connection => if let Err(error) = outcome {
                     tracing::debug!(%error, "a connection ended early");
                 },
-                () = silence(&asked) => tracing::debug!("a connection never asked anything"),
+                () = activity.silence() => tracing::debug!("a connection was quiet for too long"),
             }
         });
     }
@@ -87,19 +87,10 @@ pub(crate) async fn run(
     until
 }
 
-/// Ends once a connection has been there for as long as a head may take without a request: hyper's own limit begins only
-/// when it knows which protocol is spoken.
-async fn silence(asked: &AtomicBool) {
-    tokio::time::sleep(HEAD_TIMEOUT).await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
-    }
-}
-
 fn service(
-    router: Router,
+    front: Front,
     peer: SocketAddr,
-    asked: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 ) -> impl hyper::service::Service<
     http::Request<Incoming>,
     Response = axum::response::Response,
@@ -109,13 +100,11 @@ fn service(
 + Sync
 + 'static {
     hyper::service::service_fn(move |request: http::Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
-        let mut router = router.clone();
+        let (under_way, front) = (activity.begin(request.version()), front.clone());
         async move {
-            let mut request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let ready = <Router as ServiceExt<http::Request<axum::body::Body>>>::ready(&mut router).await?;
-            ready.call(request).await
+            let answered = front.answer(request.map(axum::body::Body::new), peer).await;
+            drop(under_way);
+            answered
         }
     })
 }

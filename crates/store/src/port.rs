@@ -100,6 +100,8 @@ pub trait ReadTx: CatalogReads + Send {
     async fn get_tenant_by_slug(&mut self, slug: &str) -> Result<Option<Tenant>>;
     /// Tenants, newest first.
     async fn list_tenants(&mut self, filter: &TenantFilter, page: Page<TenantId>) -> Result<Vec<Tenant>>;
+    /// Tenants that have this value under this key of their metadata, letter by letter, at most `limit`, oldest first.
+    async fn tenants_with_metadata(&mut self, key: &str, value: &str, limit: usize) -> Result<Vec<TenantId>>;
     /// The routes of one host in normal form, wildcards spelled out, in the order of their prefixes' bytes.
     async fn routes_of_host(&mut self, host: &str) -> Result<Vec<TenantRoute>>;
     /// All routes in the order of host and prefix, byte by byte.

@@ -15,7 +15,7 @@ use domain::access::scope;
 use domain::api_key::format::KEY_START;
 use domain::{Caller, CallerKind, Error, Reach, Result, TenantId, text};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName};
 use http::request::Parts;
 use serde_json::json;
 use subtle::ConstantTimeEq;
@@ -26,6 +26,8 @@ use super::state::ApiState;
 use crate::app::Ctx;
 use crate::identity::tokens::{ClaimedTenant, PublicReason, VerifiedToken};
 
+/// The header for API keys.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The most bytes of a token's `sub`.
 const SUBJECT_MAX: usize = 255;
 
@@ -188,7 +190,7 @@ struct Credential<'a> {
 }
 
 fn credential(headers: &HeaderMap) -> Result<Credential<'_>> {
-    let bearer = single(headers, AUTHORIZATION.as_str())?.map(|value| {
+    let bearer = single(headers, &AUTHORIZATION)?.map(|value| {
         let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
         let token = token.trim();
         if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
@@ -197,7 +199,7 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>> {
             Err(Error::Unauthenticated("the Authorization header is not `Bearer` and a token"))
         }
     });
-    let key = single(headers, "x-api-key")?.map(str::trim).filter(|key| !key.is_empty());
+    let key = single(headers, &API_KEY)?.map(str::trim).filter(|key| !key.is_empty());
     match (bearer.transpose()?, key) {
         (None, None) => Err(Error::Unauthenticated(NO_CREDENTIAL)),
         (Some(token), None) => Ok(Credential { text: token, as_key: false }),
@@ -207,7 +209,7 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>> {
     }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

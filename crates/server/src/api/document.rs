@@ -47,6 +47,11 @@ pub(super) fn begin() -> OpenApi {
                 ..Tag::default()
             },
             Tag {
+                name: "keycloak".to_owned(),
+                description: Some("What the identity provider asks.".to_owned()),
+                ..Tag::default()
+            },
+            Tag {
                 name: "operations".to_owned(),
                 description: Some("For operators and their tools.".to_owned()),
                 ..Tag::default()

@@ -150,6 +150,9 @@ impl From<Error> for ApiError {
                 "tenant_mismatch",
                 "the credential names tenants that disagree with each other",
             ),
+            Error::LookupsDisagree => {
+                conflict("lookups_disagree", "what is to be looked up does not lead to one tenant".to_owned())
+            }
             Error::TenantFrozen => Problem::new(
                 StatusCode::FORBIDDEN,
                 "tenant_frozen",

@@ -32,7 +32,7 @@ use domain::Error;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// POSTs that change nothing (contract §2, "reading POSTs"): as quiet as a GET, since products send them by the thousand.
-pub const READING_POSTS: &[&str] = &["/v1/entitlements/check", "/v1/internal/api-keys/verify"];
+pub const READING_POSTS: &[&str] = &["/v1/entitlements/check", super::api_keys::VERIFY, super::keycloak::CLAIMS];
 
 /// What is known of a request before anybody looks into it.
 #[derive(Debug, Clone)]
@@ -43,18 +43,29 @@ pub struct RequestInfo {
     pub client: Option<IpAddr>,
 }
 
-/// The layer.
-pub async fn manners(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+/// The layer around a router's routes.
+pub async fn manners(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let route = route.as_ref().map(MatchedPath::as_str);
+    around(&state, request, peer, route, |request| next.run(request)).await
+}
+
+/// Answers a request by `inner`, with manners. `route` is the template that its path matched.
+pub(super) async fn around<F: Future<Output = Response>>(
+    state: &ApiState,
+    mut request: Request,
+    peer: Option<IpAddr>,
+    route: Option<&str>,
+    inner: impl FnOnce(Request) -> F,
+) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
     let uri = request.uri().clone();
-    let request_id = request_id(&state, request.headers());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let request_id = request_id(state, request.headers());
     let client = peer.map(|peer| forwarded::client(peer, request.headers(), &state.trusted_proxies));
     request.extensions_mut().insert(RequestInfo { request_id: Arc::clone(&request_id), client });
 
-    let route = route.as_ref().map(MatchedPath::as_str);
     let describe = || {
         tracing::info_span!(
             "request",
@@ -78,7 +89,7 @@ pub async fn manners(State(state): State<ApiState>, mut request: Request, next: 
         span.record("trace_id", trace_id);
     }
     let active = state.metrics.request_started(method.as_str());
-    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let work = AssertUnwindSafe(inner(request)).catch_unwind();
     let mut response = async {
         match tokio::time::timeout(state.request_timeout, work).await {
             Ok(Ok(response)) => response,
@@ -126,7 +137,10 @@ fn request_id(state: &ApiState, headers: &HeaderMap) -> Arc<str> {
     };
     match sent.filter(fits) {
         Some(id) => id.into(),
-        None => uuid_v7(&**state.app.clock(), &**state.app.rng()).to_string().into(),
+        None => {
+            let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+            Arc::from(&*uuid_v7(&**state.app.clock(), &**state.app.rng()).hyphenated().encode_lower(&mut text))
+        }
     }
 }
 

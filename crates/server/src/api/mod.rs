@@ -12,9 +12,11 @@ pub mod entitlements;
 pub mod error;
 pub mod fields;
 mod forwarded;
+mod front;
 pub mod idempotency;
 pub mod input;
 mod json;
+pub mod keycloak;
 pub mod manners;
 mod operations;
 pub mod page;
@@ -34,6 +36,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::config::AllowedOrigins;
 use state::{ApiState, Document};
 
+pub use front::Front;
 pub use schema::Schemas;
 
 /// Every documented route. Add yours here.
@@ -44,6 +47,7 @@ fn routes() -> ApiRouter<ApiState> {
         .merge(entitlements::routes())
         .merge(catalog::routes())
         .merge(audit::routes())
+        .merge(keycloak::routes())
         .api_route("/healthz", get_with(operations::healthz, operations::healthz_docs))
         .api_route("/readyz", get_with(operations::readyz, operations::readyz_docs))
         .api_route("/health", get_with(operations::health, operations::health_docs))
@@ -66,8 +70,8 @@ pub fn document() -> Result<Document, String> {
     document::render(&documented_routes().1)
 }
 
-/// The whole API.
-pub fn router(state: ApiState, origins: &AllowedOrigins) -> Router {
+/// The router of the whole API.
+fn router(state: ApiState, origins: &AllowedOrigins) -> Router {
     let (documented, _) = documented_routes();
     let router = documented
         .route("/metrics", get(operations::metrics))

@@ -83,7 +83,14 @@ impl App {
             }
             event
         };
-        let events: Vec<AuditEvent> = publication.events.into_iter().zip(groups).zip(0..).map(receive).collect();
+        let mut events: Vec<AuditEvent> = publication.events.into_iter().zip(groups).zip(0..).map(receive).collect();
+        // What claims nothing, neither a key nor an external id, needs no transaction of its own.
+        let alone = events.len() == 1 && ctx.claim.is_none();
+        if alone && let Some(event) = events.pop_if(|event| event.external_id.is_none()) {
+            let id = event.id;
+            self.single_events.append(event).await?;
+            return Ok(vec![id]);
+        }
         let mut tx = self.store.begin(Scope::Platform).await?;
         let ids = tx.publish_audit_events(&events).await?;
         if let Some(claim) = &ctx.claim {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use domain::tenant::{METADATA_KEY_MAX, METADATA_VALUE_MAX};
 use domain::{Entitlement, Error, KeyHash, Result, TenantId};
 use quick_cache::Equivalent;
 use shelf::Shelf;
@@ -31,6 +32,9 @@ const TENANTS: usize = 100_000;
 /// How many keys are kept; about 300 bytes each.
 const KEYS: usize = 1 << 20;
 
+/// A key of metadata, and its value.
+type Member = (Box<str>, Box<str>);
+
 /// The shortest and the longest time after which a look-up in the store is given up; between them it is the bound on
 /// memory's age. Whoever asked is told to ask again, instead of waiting for a database that may be gone.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
@@ -42,6 +46,7 @@ pub struct Directory {
     by_id: Shelf<TenantId, Known>,
     by_slug: Shelf<Box<str>, Known>,
     routes: Shelf<Box<str>, Vec<TenantRoute>>,
+    by_metadata: Shelf<Member, Vec<TenantId>>,
     entitlements: Shelf<TenantId, Vec<Entitlement>>,
     keys: Shelf<KeyHash, KnownKey>,
     /// When the feed was last confirmed, in microseconds after `started`, plus one; 0 is never.
@@ -59,6 +64,7 @@ impl Directory {
             by_id: Shelf::new(TENANTS),
             by_slug: Shelf::new(TENANTS),
             routes: Shelf::new(TENANTS),
+            by_metadata: Shelf::new(TENANTS),
             entitlements: Shelf::new(TENANTS),
             keys: Shelf::new(KEYS),
             confirmed: AtomicU64::new(0),
@@ -114,6 +120,37 @@ impl Directory {
         Box::pin(self.look_up(&self.routes, host.into(), load)).await
     }
 
+    /// The tenants whose metadata has this member; the first two, where there are more.
+    ///
+    /// # Errors
+    /// Those of the store, when it had to be asked.
+    pub async fn by_metadata(&self, key: &str, value: &str) -> Result<Arc<Vec<TenantId>>> {
+        // What no tenant can have asks nothing and takes no room.
+        if key.chars().count() > METADATA_KEY_MAX || value.chars().count() > METADATA_VALUE_MAX || value.contains('\0')
+        {
+            return Ok(Arc::default());
+        }
+        let member: Member = (key.into(), value.into());
+        // A tenant that lost a member is told of by what it has now: who is found must have it still.
+        if let Some(known) = self.remembered(&self.by_metadata, &member) {
+            let known = known.unwrap_or_default();
+            let mut current = true;
+            for id in &*known {
+                let has = |tenant: Arc<Known>| tenant.metadata.get(key).is_some_and(|held| held == value);
+                current &= self.by_id(*id).await?.is_some_and(has);
+            }
+            if current {
+                return Ok(known);
+            }
+            self.by_metadata.forget(&member);
+        }
+        let wanted = member.clone();
+        let load = |mut tx: Box<dyn ReadTx>| async move {
+            Ok(Some(tx.tenants_with_metadata(&wanted.0, &wanted.1, 2).await?).filter(|tenants| !tenants.is_empty()))
+        };
+        Ok(Box::pin(self.look_up(&self.by_metadata, member, load)).await?.unwrap_or_default())
+    }
+
     /// What a tenant has or had, in the order of the products' keys.
     ///
     /// # Errors
@@ -141,10 +178,13 @@ impl Directory {
         Box::pin(self.look_up(&self.keys, hash, load)).await
     }
 
-    /// Forgets a tenant, because it changed.
-    pub fn forget(&self, id: TenantId, slug: &str) {
+    /// Forgets a tenant, because it changed, and who has what its metadata has now.
+    pub fn forget<'a>(&self, id: TenantId, slug: &str, metadata: impl IntoIterator<Item = (&'a String, &'a String)>) {
         self.by_id.forget(&id);
         self.by_slug.forget(&slug.into());
+        for (key, value) in metadata {
+            self.by_metadata.forget(&(key.as_str().into(), value.as_str().into()));
+        }
     }
 
     /// Forgets whose a host is, because a route of it came or went.
@@ -179,11 +219,12 @@ impl Directory {
 
     /// How many things are in memory, by what they are looked up by.
     #[must_use]
-    pub fn sizes(&self) -> [(&'static str, usize); 5] {
+    pub fn sizes(&self) -> [(&'static str, usize); 6] {
         [
             ("tenant_id", self.by_id.len()),
             ("tenant_slug", self.by_slug.len()),
             ("host", self.routes.len()),
+            ("metadata", self.by_metadata.len()),
             ("entitlements", self.entitlements.len()),
             ("api_key", self.keys.len()),
         ]
@@ -193,6 +234,7 @@ impl Directory {
         self.by_id.clear();
         self.by_slug.clear();
         self.routes.clear();
+        self.by_metadata.clear();
         self.entitlements.clear();
         self.keys.clear();
     }

@@ -7,9 +7,11 @@
 pub mod api_keys;
 pub mod audit;
 pub mod catalog;
+pub mod claims;
 mod ctx;
 pub mod directory;
 pub mod entitlements;
+mod group_commit;
 mod idempotency;
 pub mod known_key;
 pub mod tenants;
@@ -36,7 +38,9 @@ pub struct App {
     rng: Arc<dyn Rng>,
     reserved: ReservedSlugs,
     key_env: KeyEnv,
+    claims_lookup_keys: Vec<String>,
     key_uses: api_keys::KeyUses,
+    single_events: Arc<group_commit::GroupCommit>,
 }
 
 /// What the application is made of.
@@ -54,14 +58,18 @@ pub struct Parts {
     pub reserved: ReservedSlugs,
     /// Where the keys that are made here are good.
     pub key_env: KeyEnv,
+    /// The metadata keys by which the claims of a tenant may be asked for.
+    pub claims_lookup_keys: Vec<String>,
 }
 
 impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, directory, clock, rng, reserved, key_env } = parts;
-        Self { store, directory, clock, rng, reserved, key_env, key_uses: api_keys::KeyUses::default() }
+        let Parts { store, directory, clock, rng, reserved, key_env, claims_lookup_keys } = parts;
+        let single_events = Arc::new(group_commit::GroupCommit::new(Arc::clone(&store)));
+        let key_uses = api_keys::KeyUses::default();
+        Self { store, directory, clock, rng, reserved, key_env, claims_lookup_keys, key_uses, single_events }
     }
 
     /// The read model.

@@ -367,7 +367,7 @@ impl App {
 
     /// Makes memory forget a tenant, what it has, and whose its hosts are.
     fn forget_tenant(&self, tenant: &Tenant) {
-        self.directory.forget(tenant.id, tenant.slug.as_str());
+        self.directory.forget(tenant.id, tenant.slug.as_str(), &tenant.metadata);
         self.directory.forget_entitlements(tenant.id);
         for route in &tenant.hosts {
             self.directory.forget_host(&route.host);

@@ -75,6 +75,7 @@ async fn create_on(
         rng,
         reserved: ReservedSlugs::default(),
         key_env: config.app_env.key_env(),
+        claims_lookup_keys: Vec::new(),
     });
     let ctx = app.job_ctx("cli");
     if let Some(named) = tenant {

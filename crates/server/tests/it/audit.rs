@@ -13,6 +13,7 @@ mod frozen;
 mod list;
 mod publish;
 mod rules;
+mod together;
 
 /// The least that an event must say.
 fn bare(action: &str) -> Value {

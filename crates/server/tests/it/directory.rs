@@ -34,7 +34,7 @@ async fn until_warm(service: &Service, faults: &Faults, path: &str) {
 
 /// Until two more questions to the feed began: the first has what was committed before, and the second comes after it was
 /// applied.
-async fn until_applied(faults: &Faults) {
+pub(crate) async fn until_applied(faults: &Faults) {
     let asked = faults.feed_calls();
     eventually("the changes were applied", async || faults.feed_calls() >= asked + 3).await;
 }

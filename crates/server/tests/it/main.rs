@@ -13,6 +13,7 @@ mod audit;
 mod auth;
 mod bad_input;
 mod catalog;
+mod claims;
 mod directory;
 mod entitlements;
 mod idempotency;

@@ -25,6 +25,10 @@ macro_rules! stamp_port {
                 self.tenants_page(filter, page).await
             }
 
+            async fn tenants_with_metadata(&mut self, key: &str, value: &str, limit: usize) -> Result<Vec<TenantId>> {
+                self.tenants_by_metadata(key, value, limit).await
+            }
+
             async fn routes_of_host(&mut self, host: &str) -> Result<Vec<TenantRoute>> {
                 self.host_routes(host).await
             }

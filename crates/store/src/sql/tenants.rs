@@ -63,6 +63,17 @@ macro_rules! stamp_tenant_reads {
                 .await
             }
 
+            async fn tenants_by_metadata(&mut self, key: &str, value: &str, limit: usize) -> Result<Vec<TenantId>> {
+                const SQL: &str = "SELECT tenant_id FROM tenant_metadata WHERE ($1 IS NULL OR tenant_id = $1) \
+                    AND key = $2 AND value = $3 ORDER BY tenant_id LIMIT $4";
+                let own = self.scope.tenant().map(|id| id.0);
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                attempt!(self, conn => {
+                    let rows = sqlx::query(SQL).bind(own).bind(key).bind(value).bind(limit).fetch_all(conn).await?;
+                    rows.iter().map(|row| Ok(TenantId(row.cell("tenant_id")?))).collect()
+                })
+            }
+
             async fn host_routes(&mut self, host: &str) -> Result<Vec<TenantRoute>> {
                 const SQL: &str = "SELECT tenant_id, host, prefix, url FROM tenant_hosts \
                     WHERE ($1 IS NULL OR tenant_id = $1) AND host = $2 ORDER BY prefix";
@@ -144,6 +155,7 @@ macro_rules! stamp_tenants {
                         .bind(&tenant.admin_name)
                         .execute(&mut *conn)
                         .await?;
+                    insert_metadata(&mut *conn, tenant).await?;
                     // One order for everybody: two tenants that want the same routes must not wait for each other.
                     let mut routes: Vec<(i64, &HostRoute)> = (1..).zip(&tenant.hosts).collect();
                     routes.sort_by_key(|(_, route)| (host_family(&route.host), &route.host, &route.prefix));
@@ -161,6 +173,7 @@ macro_rules! stamp_tenants {
                 const SQL: &str = "UPDATE tenants SET name = $3, name_folded = $4, plan = $5, status = $6, \
                     status_reason = $7, trial_ends_at = $8, metadata = $9, version = $10, updated_at = $11, \
                     frozen_at = $12 WHERE ($1 IS NULL OR id = $1) AND id = $2 AND version < $10";
+                const FORGET: &str = "DELETE FROM tenant_metadata WHERE ($1 IS NULL OR tenant_id = $1) AND tenant_id = $2";
                 let own = self.scope.tenant().map(|id| id.0);
                 attempt!(self, platform conn => {
                     let done = sqlx::query(SQL)
@@ -176,9 +189,13 @@ macro_rules! stamp_tenants {
                         .bind(tenant.version)
                         .bind(Ts(tenant.updated_at))
                         .bind(tenant.frozen_at.map(Ts))
-                        .execute(conn)
+                        .execute(&mut *conn)
                         .await?;
-                    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(Conflict::Stale)) }
+                    if done.rows_affected() != 1 {
+                        return Err(StoreError::Conflict(Conflict::Stale));
+                    }
+                    sqlx::query(FORGET).bind(own).bind(tenant.id.0).execute(&mut *conn).await?;
+                    insert_metadata(conn, tenant).await
                 })?;
                 self.pending.push(NewChange::tenant_upsert(tenant));
                 Ok(())
@@ -255,6 +272,18 @@ macro_rules! stamp_tenants {
                 }
                 Ok(tenants)
             }
+        }
+
+        async fn insert_metadata(conn: &mut Connection, tenant: &Tenant) -> Result<()> {
+            if tenant.metadata.is_empty() {
+                return Ok(());
+            }
+            let mut sql = sqlx::QueryBuilder::<Db>::new("INSERT INTO tenant_metadata (tenant_id, key, value) ");
+            sql.push_values(&tenant.metadata, |mut row, (key, value)| {
+                row.push_bind(tenant.id.0).push_bind(key).push_bind(value);
+            });
+            sql.build().execute(conn).await?;
+            Ok(())
         }
 
         /// Adds a route at a place among the tenant's, or behind them.

@@ -13,6 +13,10 @@ use aide::transform::TransformOperation;
 
 use super::state::ApiState;
 
+/// Where products ask about a key.
+pub(super) const VERIFY: &str = "/v1/internal/api-keys/verify";
+pub(super) use verify::verify_api_key;
+
 pub(super) fn routes() -> ApiRouter<ApiState> {
     ApiRouter::new()
         .api_route(
@@ -21,7 +25,7 @@ pub(super) fn routes() -> ApiRouter<ApiState> {
         )
         .api_route("/v1/api-keys/{id}", delete_with(revoke::revoke_api_key, revoke::docs))
         .api_route("/v1/api-keys/{id}/rotate", post_with(rotate::rotate_api_key, rotate::docs))
-        .api_route("/v1/internal/api-keys/verify", post_with(verify::verify_api_key, verify::docs))
+        .api_route(VERIFY, post_with(verify::verify_api_key, verify::docs))
 }
 
 fn documented<'a>(operation: TransformOperation<'a>, id: &str, summary: &str, text: &str) -> TransformOperation<'a> {

@@ -20,7 +20,7 @@ use crate::app::api_keys::Verified;
 /// A key to be judged.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct VerifyApiKey {
+pub(in crate::api) struct VerifyApiKey {
     /// Whatever was shown as a key.
     key: String,
     /// What it is to be used for.
@@ -31,7 +31,7 @@ pub(super) struct VerifyApiKey {
 /// What is to be known of a key.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Verification")]
-pub(super) struct VerificationView<'a> {
+pub(in crate::api) struct VerificationView<'a> {
     /// Whether it is good.
     valid: bool,
     /// Why it is good or not: of several reasons the first, in the order of the list.
@@ -48,7 +48,7 @@ pub(super) struct VerificationView<'a> {
 
 /// The tenant of a key that was found.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct VerifiedTenant<'a> {
+pub(in crate::api) struct VerifiedTenant<'a> {
     /// Its id.
     id: Uuid,
     /// Its name in URLs.
@@ -63,7 +63,7 @@ pub(super) struct VerifiedTenant<'a> {
 
 /// A key that was found.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct VerifiedKey<'a> {
+pub(in crate::api) struct VerifiedKey<'a> {
     /// Its id.
     id: Uuid,
     /// Its name for people.
@@ -134,7 +134,7 @@ impl<'a> From<&'a Verified> for VerificationView<'a> {
     }
 }
 
-pub(super) async fn verify_api_key(
+pub(in crate::api) async fn verify_api_key(
     Service(ctx): Service,
     State(state): State<ApiState>,
     params: Params<Nothing>,

@@ -3,6 +3,7 @@
 //! `serve` spawns [`Directory::follow`] once. Invariant: the feed counts as confirmed only by a look that began at that
 //! moment and found nothing missing; until then memory ages, and past its bound it answers nobody.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -113,7 +114,10 @@ impl Directory {
         let change = &change.change;
         let value = change.value.as_deref();
         let told = match change.kind {
-            ChangeKind::Tenant => change.tenant_id.zip(read(value)).map(|(id, Slug { slug })| self.forget(id, &slug)),
+            ChangeKind::Tenant => change
+                .tenant_id
+                .zip(read(value))
+                .map(|(id, Named { slug, metadata })| self.forget(id, &slug, &metadata)),
             // A route's id is host and prefix, and no host has a slash.
             ChangeKind::Host => change.id.split('/').next().map(|host| self.forget_host(host)),
             ChangeKind::Entitlement => change.tenant_id.map(|tenant| self.forget_entitlements(tenant)),
@@ -128,10 +132,12 @@ impl Directory {
     }
 }
 
-/// By what a tenant's change names it, beside its id.
+/// By what a tenant's change names it, beside its id; one that is gone has no metadata any more.
 #[derive(Deserialize)]
-struct Slug {
+struct Named {
     slug: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
 }
 
 /// By what a key's change names it.

@@ -6,6 +6,7 @@
 
 mod audit;
 mod catalog;
+mod keycloak;
 mod keys;
 mod tenants;
 
@@ -218,7 +219,7 @@ const READ: Operation = Operation {
 };
 
 /// The rows by resource. Add yours here.
-const GROUPS: [&[Operation]; 4] = [tenants::ROWS, catalog::ROWS, keys::ROWS, audit::ROWS];
+const GROUPS: [&[Operation]; 5] = [tenants::ROWS, catalog::ROWS, keys::ROWS, audit::ROWS, keycloak::ROWS];
 
 /// Every operation.
 pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {

@@ -23,6 +23,9 @@ pub(crate) const DRIVER_TEXT: &str = "connection to db-7.internal refused for re
 /// What a panic says, and no caller may read.
 pub(crate) const PANIC_TEXT: &str = "planted-panic-of-the-tests";
 
+/// An event of this action is refused, as a check of the database would.
+pub(crate) const REFUSED_ACTION: &str = "planted.refusal";
+
 /// Lets everybody pass, or nobody.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -78,6 +81,10 @@ pub(crate) struct Faults {
     pub(crate) before_head: Gate,
     /// New tenants wait here before they are written.
     pub(crate) before_insert: Gate,
+    /// Publications wait here before they are written.
+    pub(crate) before_publishing: Gate,
+    /// How many events came with each publication that was written.
+    pub(crate) published: Mutex<Vec<usize>>,
     /// How many reads began.
     pub(crate) reads: AtomicUsize,
     /// How often the feed was asked.
@@ -192,6 +199,12 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
 
     async fn list_tenants(&mut self, filter: &TenantFilter, page: Page<TenantId>) -> Result<Vec<Tenant>> {
         self.inner.list_tenants(filter, page).await
+    }
+
+    async fn tenants_with_metadata(&mut self, key: &str, value: &str, limit: usize) -> Result<Vec<TenantId>> {
+        let found = self.inner.tenants_with_metadata(key, value, limit).await;
+        self.faults.after_look_up.pass().await;
+        found
     }
 
     async fn routes_of_host(&mut self, host: &str) -> Result<Vec<TenantRoute>> {
@@ -383,6 +396,12 @@ impl AuditLog for FaultyTx<dyn Tx> {
     }
 
     async fn publish_audit_events(&mut self, events: &[AuditEvent]) -> Result<Vec<EventId>> {
+        self.faults.before_publishing.pass().await;
+        self.faults.check()?;
+        if events.iter().any(|event| event.action == REFUSED_ACTION) {
+            return Err(StoreError::Refused(DRIVER_TEXT.to_owned()));
+        }
+        self.faults.published.lock().unwrap().push(events.len());
         self.inner.publish_audit_events(events).await
     }
 

@@ -26,6 +26,15 @@ pub(crate) async fn faulty(kind: StoreKind, options: Options) -> (Service, Arc<F
 /// Several services on one database, each with faults of its own. On PostgreSQL each has its own connections; on SQLite
 /// they share one store, as nothing else can.
 pub(crate) async fn replicas(kind: StoreKind, count: usize) -> Vec<(Service, Arc<Faults>)> {
+    replicas_with(kind, count, Options::default).await
+}
+
+/// The same, each with options of its own.
+pub(crate) async fn replicas_with(
+    kind: StoreKind,
+    count: usize,
+    options: impl Fn() -> Options,
+) -> Vec<(Service, Arc<Faults>)> {
     let mut services = Vec::new();
     let url = if kind == StoreKind::Postgres { fresh_database().await } else { String::new() };
     let shared = if kind == StoreKind::Sqlite { Some(open_store(kind).await) } else { None };
@@ -37,7 +46,7 @@ pub(crate) async fn replicas(kind: StoreKind, count: usize) -> Vec<(Service, Arc
             ),
         };
         let (store, faults) = FaultyStore::over(own);
-        services.push((Service::start_with(kind, Options { store: Some(store), ..Options::default() }).await, faults));
+        services.push((Service::start_with(kind, Options { store: Some(store), ..options() }).await, faults));
     }
     services
 }

@@ -78,6 +78,7 @@ macro_rules! contract_suite {
                 a_host_is_free_again_after_deletion
                 ended_trials_come_earliest_first_and_as_many_as_asked_for
                 text_with_nul_is_kept_or_refused_whole
+                tenants_are_found_by_a_member_of_their_metadata
             }
             listing {
                 tenants_are_listed_newest_first

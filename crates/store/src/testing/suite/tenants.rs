@@ -211,3 +211,38 @@ pub async fn text_with_nul_is_kept_or_refused_whole(backend: &dyn Backend) {
     let third = store.read(Scope::Platform).await.unwrap().get_tenant_by_slug("third").await.unwrap();
     assert_eq!(outcome.is_ok(), third.is_some(), "{outcome:?}");
 }
+
+pub async fn tenants_are_found_by_a_member_of_their_metadata(backend: &dyn Backend) {
+    let store = backend.store();
+    let with = |slug: &str, members: &[(&str, &str)]| {
+        let metadata = members.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Tenant { metadata, ..tenant(slug) }
+    };
+    let mut acme = with("acme", &[("customer", "4711"), ("contract", "C'\"\u{fc}%"), ("empty", "")]);
+    let other = with("other", &[("customer", "4711"), ("contract", "c'\"\u{fc}%")]);
+    create(&store, &acme).await.unwrap();
+    create(&store, &other).await.unwrap();
+    let found = async |scope: Scope, key: &str, value: &str, limit: usize| {
+        store.read(scope).await.unwrap().tenants_with_metadata(key, value, limit).await.unwrap()
+    };
+    let all = async |key: &str, value: &str| found(Scope::Platform, key, value, 10).await;
+    assert_eq!(all("customer", "4711").await, [acme.id, other.id]);
+    assert_eq!(found(Scope::Platform, "customer", "4711", 1).await, [acme.id]);
+    assert_eq!(found(Scope::Tenant(other.id), "customer", "4711", 10).await, [other.id]);
+    assert_eq!(all("contract", "C'\"\u{fc}%").await, [acme.id]);
+    assert_eq!(all("empty", "").await, [acme.id]);
+    for (key, value) in
+        [("customer", "471"), ("Customer", "4711"), ("contract", "%"), ("none", ""), ("4711", "customer")]
+    {
+        assert_eq!(all(key, value).await, [], "{key} {value}");
+    }
+    acme.metadata = with("acme", &[("customer", "4712"), ("new", "1")]).metadata;
+    acme.version += 1;
+    let mut tx = store.begin(Scope::Platform).await.unwrap();
+    tx.update_tenant(&acme).await.unwrap();
+    tx.commit(audit("tenant.updated")).await.unwrap();
+    assert_eq!((all("customer", "4711").await, all("customer", "4712").await), (vec![other.id], vec![acme.id]));
+    assert_eq!((all("contract", "C'\"\u{fc}%").await, all("new", "1").await), (vec![], vec![acme.id]));
+    delete(&store, &other).await.unwrap();
+    assert_eq!(all("customer", "4711").await, []);
+}

@@ -1,0 +1,150 @@
+//! Events that are published one at a time, committed together.
+//!
+//! Products publish event by event, and a commit that waits for the disk takes as long for one event as for a hundred. So
+//! `app/audit.rs` hands single events over: while a writer is at work the next ones gather, and go as one batch. Nobody
+//! waits for company: an event that finds no writer at work is written at once. Invariants: nobody is answered before the
+//! commit of their event; an event that the store refuses fails nobody's but its own publisher.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::{AuditEvent, Error, Result};
+use store::{Scope, Store, StoreError, Unaudited};
+use tokio::sync::oneshot;
+
+/// How many batches are written at once: while one waits for its commit, the next is sent.
+const WRITERS: usize = 2;
+/// The most events of a batch, which bounds how long its statement is.
+const BATCH: usize = 500;
+
+/// What gathers, and who writes it.
+#[derive(Debug)]
+pub(super) struct GroupCommit {
+    store: Arc<dyn Store>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<Waiting>,
+    writers: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    event: AuditEvent,
+    done: oneshot::Sender<Result<()>>,
+}
+
+/// Where an attempt to write a batch failed.
+enum Failed {
+    /// Before the commit: nothing is stored.
+    Before(StoreError),
+    /// At the commit, which may have happened all the same.
+    Commit(StoreError),
+}
+
+impl GroupCommit {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, state: Mutex::default() }
+    }
+
+    /// Stores an event that claims nothing: it has no external id. Returns once it is committed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn append(self: &Arc<Self>, event: AuditEvent) -> Result<()> {
+        let (done, committed) = oneshot::channel();
+        let begins = {
+            let mut state = self.lock();
+            state.waiting.push(Waiting { event, done });
+            let begins = state.writers < WRITERS;
+            state.writers += usize::from(begins);
+            begins
+        };
+        if begins {
+            tokio::spawn(Writer { shared: Arc::clone(self), working: true }.run());
+        }
+        committed.await.unwrap_or_else(|_| Err(Error::internal("a writer of events panicked")))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn write(&self, batch: Vec<Waiting>) {
+        let (mut events, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.event, one.done)).unzip();
+        match self.publish(&events).await {
+            // One that the store refuses must not take the others with it.
+            Err(Failed::Before(error)) if events.len() > 1 && is_about_a_row(&error) => {
+                for (event, done) in events.drain(..).zip(waiting) {
+                    let outcome = self.publish(&[event]).await.map_err(Failed::into_error);
+                    let _ = done.send(outcome);
+                }
+            }
+            outcome => {
+                let outcome = outcome.map_err(Failed::into_error);
+                for done in waiting {
+                    // Nobody listens where the service is being stopped.
+                    let _ = done.send(outcome.clone());
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, events: &[AuditEvent]) -> Result<(), Failed> {
+        let mut tx = self.store.begin(Scope::Platform).await.map_err(Failed::Before)?;
+        tx.publish_audit_events(events).await.map_err(Failed::Before)?;
+        tx.commit_unaudited(Unaudited::Publishing).await.map_err(Failed::Commit)
+    }
+}
+
+impl Failed {
+    fn into_error(self) -> Error {
+        let (Self::Before(error) | Self::Commit(error)) = self;
+        error.into()
+    }
+}
+
+/// Whether another batch of the same events could do better.
+fn is_about_a_row(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Unavailable(_) | StoreError::Timeout(_))
+}
+
+/// A place among the writers, given back when there is nothing left to write.
+struct Writer {
+    shared: Arc<GroupCommit>,
+    working: bool,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        while let Some(batch) = self.take() {
+            self.shared.write(batch).await;
+        }
+    }
+
+    fn take(&mut self) -> Option<Vec<Waiting>> {
+        let mut state = self.shared.lock();
+        let most = state.waiting.len().min(BATCH);
+        if most == 0 {
+            // Under the same lock as the look: whoever comes next sees that there is room for a writer.
+            state.writers -= 1;
+            self.working = false;
+            return None;
+        }
+        Some(state.waiting.drain(..most).collect())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.working {
+            // It panicked, or the service stops. Who waits for it and for nobody else is told.
+            let mut state = self.shared.lock();
+            state.writers -= 1;
+            if state.writers == 0 {
+                state.waiting.clear();
+            }
+        }
+    }
+}
