@@ -33,7 +33,7 @@ impl Setup {
             offer(&service, product).await;
             put(&service, &acme, product, json!({})).await.expect(201);
         }
-        let key = json!({ "name": "keycloak", "scopes": ["registry:internal"] });
+        let key = json!({ "tenant_id": null, "name": "keycloak", "scopes": ["registry:internal"] });
         let key =
             service.admin.post("/v1/api-keys", key).await.expect(201).body["plaintext"].as_str().unwrap().to_owned();
         for client in [DIRECT, CONSOLE] {
