@@ -104,7 +104,7 @@ impl Platform {
 
         let admin_password = random_text();
         let admin = Some(("admin".to_owned(), admin_password.clone()));
-        let start = Start { port: port("KEYCLOAK_PORT", 8080), admin };
+        let start = Start { port: port("KEYCLOAK_PORT", 8080), admin, import: Vec::new() };
         let keycloak = tokio::task::spawn_blocking(move || RealKeycloak::start(&start)).await.unwrap();
         let keycloak = Ending(Box::leak(Box::new(keycloak)));
         let options = RealmOptions::of_the_file()

@@ -4,6 +4,7 @@
 //! and its exit code. Invariant: no process started here outlives the test process (`support::process`).
 
 mod command_line;
+mod dev_full;
 mod graceful_stop;
 mod image;
 mod keys;

@@ -11,6 +11,8 @@ pub(crate) mod sink;
 pub(crate) mod watchdog;
 
 #[cfg(test)]
+mod bundle;
+#[cfg(test)]
 mod invitation;
 #[cfg(test)]
 mod mapper;

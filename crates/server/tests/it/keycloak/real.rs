@@ -15,7 +15,7 @@ use serde_json::Value;
 use store::testing::postgres::is_short_run;
 
 use super::http::{Http, Reply};
-use super::realm::{Realm, RealmOptions};
+use super::realm::{Realm, RealmOptions, realm_file};
 use super::watchdog::Watchdog;
 
 /// Generous: a loaded machine is no reason for a failing test. A quiet one starts in 15 seconds.
@@ -43,6 +43,8 @@ pub(crate) struct Start {
     pub(crate) port: u16,
     /// Beside the service account that the tests use: a person who may log in at the admin console.
     pub(crate) admin: Option<(String, String)>,
+    /// Variables with which the server itself imports the realm file, as operators do; none are no import.
+    pub(crate) import: Vec<(&'static str, String)>,
 }
 
 /// Whether tests of the real server are left out of this run (`make test-short`). Says so.
@@ -123,13 +125,16 @@ impl RealKeycloak {
 /// The server's own process, out of reach of the terminal's signals, in a group of its own.
 fn command(folder: &Path, options: &Start, admin_secret: &str) -> Command {
     let log = std::fs::File::create(folder.join("log")).unwrap();
-    let script = root().join("scripts/ensure-keycloak.sh");
     let mut command = Command::new("sh");
     command
-        .arg(script)
+        .arg(script())
         .args(["--find", "sh", "-c", r#"exec "$TEST_KEYCLOAK_HOME/bin/kc.sh" "$@""#, "kc"])
         // The build options of the script's first start, or the server would arrange itself anew.
         .args(["start-dev", "--db=dev-mem", &format!("--http-port={}", options.port)]);
+    if !options.import.is_empty() {
+        command.arg("--import-realm").env("TEST_KEYCLOAK_HOME", home_with_import(folder));
+        command.envs(options.import.iter().map(|(name, value)| (name, value)));
+    }
     // Each of these would be an option of the server.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"KC_")) {
         command.env_remove(name);
@@ -147,6 +152,22 @@ fn command(folder: &Path, options: &Start, admin_secret: &str) -> Command {
         .stdout(log.try_clone().unwrap())
         .stderr(log);
     command
+}
+
+fn script() -> PathBuf {
+    root().join("scripts/ensure-keycloak.sh")
+}
+
+/// A server of its own: an import is taken from a folder inside it.
+fn home_with_import(folder: &Path) -> PathBuf {
+    let found = Command::new("sh").arg(script()).arg("--find").stdin(Stdio::null()).output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let home = folder.join("home");
+    let copied = Command::new("cp").arg("-a").arg(String::from_utf8(found.stdout).unwrap().trim()).arg(&home).status();
+    assert!(copied.unwrap().success());
+    std::fs::create_dir_all(home.join("data/import")).unwrap();
+    std::fs::write(home.join("data/import/breakpilot-dev-realm.json"), realm_file()).unwrap();
+    home
 }
 
 /// Waits for the line that says where it listens, and gives that address.

@@ -30,11 +30,13 @@ const FILE: &str = "deploy/keycloak/breakpilot-dev-realm.json";
 const CLIENT_ID: &str = "breakpilot-provisioner";
 const SMTP_PORT: &str = "REALM_SMTP_PORT";
 
+type Edit = Box<dyn FnOnce(&mut Value) + Send>;
+
 /// How a realm differs from the file.
 pub(crate) struct RealmOptions {
     with_direct_clients: bool,
     variables: BTreeMap<&'static str, String>,
-    edits: Vec<Box<dyn FnOnce(&mut Value) + Send>>,
+    edits: Vec<Edit>,
 }
 
 impl Default for RealmOptions {

@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 use serde_json::json;
 
 use super::http::Http;
-use super::real::{RealKeycloak, left_out, root};
-use super::realm::{RealmOptions, realm_file};
+use super::real::{RealKeycloak, Start, left_out, root};
+use super::realm::{MAPPER, RealmOptions, realm_file};
 
 #[tokio::test]
 async fn the_server_of_the_tests_is_ready_and_makes_realms() {
@@ -28,6 +28,46 @@ async fn the_server_of_the_tests_is_ready_and_makes_realms() {
     assert_eq!(made.status, 201, "{}", made.text);
     assert!(made.header("location").starts_with(&format!("{}/admin/realms/{}/", realm.base_url, realm.name)));
     assert_eq!(realm.as_bearer(&token, "GET", "/clients", None).await.status, 403);
+}
+
+#[tokio::test]
+async fn the_realm_file_is_imported_as_operators_do_and_a_server_that_is_ended_is_gone() {
+    if left_out() {
+        return;
+    }
+    let start = Start {
+        port: 0,
+        admin: Some(("admin".to_owned(), "password".to_owned())),
+        import: vec![("KEYCLOAK_CLIENT_SECRET", "a-secret".to_owned()), ("REALM_SMTP_PORT", "2525".to_owned())],
+    };
+    let keycloak = tokio::task::spawn_blocking(move || RealKeycloak::start(&start)).await.unwrap();
+    let address = keycloak.base_url.strip_prefix("http://").unwrap().to_owned();
+
+    let realm = keycloak.admin("GET", "/admin/realms/breakpilot-dev", None).await.expect(200).body;
+    assert_eq!((&realm["smtpServer"]["host"], &realm["smtpServer"]["port"]), (&json!("localhost"), &json!("2525")));
+    assert_eq!(realm["organizationsEnabled"], true);
+    let token = format!("{}/realms/breakpilot-dev/protocol/openid-connect/token", keycloak.base_url);
+    for (secret, status) in [("a-secret", 200), ("${KEYCLOAK_CLIENT_SECRET}", 401)] {
+        let form =
+            [("grant_type", "client_credentials"), ("client_id", "breakpilot-provisioner"), ("client_secret", secret)];
+        Http::new().post_form(&token, &form).await.expect(status);
+    }
+    let path = "/admin/realms/breakpilot-dev/clients?clientId=breakpilot-console";
+    let console = keycloak.admin("GET", path, None).await.expect(200).body[0].clone();
+    assert_eq!(console["redirectUris"], json!(["http://localhost:8090/*"]));
+    let mappers = console["protocolMappers"].as_array().unwrap();
+    let mapper = mappers.iter().find(|mapper| mapper["protocolMapper"] == MAPPER).unwrap();
+    // Without an address the mapper does nothing: an empty default must not become a text of its own.
+    let url = mapper["config"]["registry.url"].as_str().unwrap_or_default();
+    assert_eq!(url, "");
+
+    assert!(keycloak.is_running() && tokio::net::TcpStream::connect(&address).await.is_ok());
+    let ended = tokio::task::spawn_blocking(move || {
+        keycloak.end();
+        keycloak
+    });
+    assert!(!ended.await.unwrap().is_running());
+    assert!(tokio::net::TcpStream::connect(&address).await.is_err());
 }
 
 /// Runs a script of the repository with nothing but `PATH` and these variables.

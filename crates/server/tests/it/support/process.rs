@@ -199,6 +199,10 @@ impl Process {
         self.stderr.text()
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Host and port.
     pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
