@@ -22,3 +22,5 @@ mod set_up;
 mod stand_in;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod transcript;
