@@ -10,7 +10,7 @@ use super::{bare, items, with};
 use crate::support::faulty::{DRIVER_TEXT, Faults, REFUSED_ACTION};
 use crate::support::server::eventually;
 use crate::support::setup::{each_store, faulty};
-use crate::support::{Answer, Options, Service, StoreKind};
+use crate::support::{Answer, Options, Service};
 
 /// Publishes while the writers are held up, so that what comes after the first of them gathers.
 async fn gathered(service: &Service, faults: &Faults, events: Vec<Value>) -> Vec<Answer> {

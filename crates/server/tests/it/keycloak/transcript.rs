@@ -82,13 +82,13 @@ impl Setup {
     }
 
     async fn organizations(&self, slug: &str) -> Vec<Value> {
-        let found = self.realm.admin("GET", &format!("/organizations?q=alias:{slug}&briefRepresentation=false"), None);
-        found.await.expect(200).body.as_array().unwrap().clone()
+        let path = format!("/organizations?q=alias:{slug}&briefRepresentation=false");
+        self.realm.admin("GET", &path, None).await.expect(200).body.as_array().unwrap().clone()
     }
 
     async fn accounts(&self, email: &str) -> Vec<Value> {
-        let found = self.realm.admin("GET", &format!("/users?email={email}&exact=true"), None);
-        found.await.expect(200).body.as_array().unwrap().clone()
+        let path = format!("/users?email={email}&exact=true");
+        self.realm.admin("GET", &path, None).await.expect(200).body.as_array().unwrap().clone()
     }
 
     /// Until the organization's attribute `status` is this one.

@@ -129,14 +129,14 @@ pub(crate) async fn an_organization_that_was_switched_off_stays_off(world: &dyn 
     let provider = world.provider();
     let mut spec = wanted(tenant(), &world.own("acme"));
     let id = provider.ensure_organization(&spec).await.unwrap();
-    spec.enabled = false;
+    spec.enabled = Some(false);
     assert!(provider.update_organization(&id, &spec).await.unwrap(), "it was on");
     spec.attributes.insert("plan".to_owned(), vec!["enterprise".to_owned()]);
     assert!(!provider.update_organization(&id, &spec).await.unwrap(), "it was off");
     let seen = world.organization(&id.0).await.unwrap();
     assert!(!seen.enabled && seen.attributes == spec.attributes, "{seen:?}");
     assert_eq!(provider.ensure_organization(&spec).await.unwrap(), id);
-    spec.enabled = true;
+    spec.enabled = Some(true);
     assert!(!provider.update_organization(&id, &spec).await.unwrap());
     assert!(world.organization(&id.0).await.unwrap().enabled);
 }
