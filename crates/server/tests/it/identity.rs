@@ -4,6 +4,7 @@
 mod failures;
 mod fake;
 mod real;
+mod rules;
 mod suite;
 mod worlds;
 

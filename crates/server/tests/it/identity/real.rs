@@ -203,13 +203,13 @@ async fn a_network_that_fails_before_a_real_keycloak_costs_time_and_nothing_else
     assert!(account.ours);
     proxy.cut_answer(1);
     provider.ensure_member(&id, &account.id).await.unwrap();
-    assert_eq!(world.members(&id.0).await, [account.id.0.clone()]);
+    assert_eq!(world.members(&id.0).await, std::slice::from_ref(&account.id.0));
     // No group yet: looked for, made, joined.
     proxy.cut_answer(2);
     provider.ensure_admin(&id, &account.id).await.unwrap();
     proxy.cut_answer(2);
     provider.ensure_admin(&id, &account.id).await.unwrap();
-    assert_eq!(world.admins(&id.0).await, [account.id.0.clone()]);
+    assert_eq!(world.admins(&id.0).await, std::slice::from_ref(&account.id.0));
 
     // Silent: each call takes its limit.
     proxy.fall_silent();

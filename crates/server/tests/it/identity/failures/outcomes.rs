@@ -261,7 +261,7 @@ async fn case_15_an_account_of_somebody_else_becomes_a_member_and_nothing_else()
     adapter.ensure_member(&organization, &found.id).await.unwrap();
     adapter.ensure_admin(&organization, &found.id).await.unwrap();
     let mut state = fake.state();
-    assert_eq!(state.organizations[0].members[&id], false, "unmanaged");
+    assert!(!state.organizations[0].members[&id], "unmanaged");
     assert_eq!(format!("{:?}", state.user(&id)), before);
     assert!(state.mails.is_empty());
 }
@@ -306,7 +306,8 @@ async fn accounts_that_would_go_with_their_organization_keep_it() {
     }
     let refused = adapter(&fake).delete_organization(&id, spec.tenant).await.unwrap_err();
     assert!(refused.kind == FaultKind::Rejected && refused.detail.contains("managed members"), "{refused}");
-    assert_eq!((fake.state().organizations.len(), fake.state().users.len()), (1, 1));
+    let state = fake.state();
+    assert_eq!((state.organizations.len(), state.users.len()), (1, 1));
 }
 
 #[tokio::test]
