@@ -28,6 +28,7 @@ fn rich(slug: &str) -> Tenant {
         ("🦀".to_owned(), "\u{10ffff}\u{feff}e\u{301}".to_owned()),
     ]);
     tenant.admin_email = Some("admin@example.com".to_owned());
+    tenant.provisioning = domain::Provisioning::BEGUN;
     tenant.admin_name = Some("Zoë".to_owned());
     tenant.cancel(later(7)).unwrap();
     tenant
