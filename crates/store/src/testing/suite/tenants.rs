@@ -93,6 +93,7 @@ pub async fn an_update_is_read_back_and_leaves_the_hosts(backend: &dyn Backend) 
         id: before.id,
         admin_email: before.admin_email.clone(),
         admin_name: before.admin_name.clone(),
+        provisioning: before.provisioning.clone(),
         ..tenant("acme")
     };
     let mut after = Tenant { created_at: before.created_at, version: before.version, ..after };
