@@ -54,6 +54,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn head(&self) -> Result<ChangeSeq>;
     /// Told when there may be more changes. A hint only: whoever follows the feed also asks now and then.
     fn wake(&self) -> watch::Receiver<u64>;
+    /// Whose identity work is due and nobody at, longest due first. Asked every second, so in one statement.
+    async fn due_identity_work(&self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>>;
     /// What is the same for every process on this database.
     async fn installation(&self) -> Result<Installation>;
     /// Whether the store answers, and the schema is the one that this program was built for.

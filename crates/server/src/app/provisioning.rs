@@ -279,7 +279,7 @@ impl App {
         if room == 0 || self.identity.settings.stop.is_cancelled() {
             return Ok(());
         }
-        let due = self.store.read(Scope::Platform).await?.due_identity_work(ctx.now(), room).await?;
+        let due = self.store.due_identity_work(ctx.now(), room).await?;
         for id in due {
             let Ok(permit) = Arc::clone(&self.identity.jobs).try_acquire_owned() else { break };
             let (app, ctx) = (Arc::clone(self), ctx.clone());

@@ -14,8 +14,6 @@ use crate::error::Result;
 pub trait ProvisioningReads: Send {
     /// The work of a tenant, if it has or had somebody to invite.
     async fn get_identity_work(&mut self, tenant: TenantId) -> Result<Option<IdentityWork>>;
-    /// Whose work is due and nobody at, longest due first.
-    async fn due_identity_work(&mut self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>>;
     /// Tenants that are gone, had this slug, and of which something is left to remove.
     async fn former_holders_of_slug(&mut self, slug: &str) -> Result<Vec<TenantId>>;
 }

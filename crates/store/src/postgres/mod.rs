@@ -41,7 +41,7 @@ use crate::sql::attempt;
 use crate::sql::audit::{EventRow, claims_of, stamp_audit};
 use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
-use crate::sql::provisioning::{stamp_provisioning, work_columns};
+use crate::sql::provisioning::{DUE, stamp_provisioning, work_columns};
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
 use crate::sql::types::{
@@ -257,6 +257,13 @@ impl Store for PgStore {
 
     fn wake(&self) -> watch::Receiver<u64> {
         self.shared.wake.subscribe()
+    }
+
+    async fn due_identity_work(&self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let found = sqlx::query(DUE).bind(Ts(now)).bind(limit).fetch_all(&self.platform()).await;
+        let rows = found.map_err(|error| self.shared.note(error.into()))?;
+        rows.iter().map(|row| Ok(TenantId(row.cell("tenant_id")?))).collect()
     }
 
     async fn installation(&self) -> Result<Installation> {

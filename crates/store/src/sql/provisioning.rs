@@ -14,6 +14,10 @@ macro_rules! work_columns {
 }
 pub(crate) use work_columns;
 
+/// Whose work is due and nobody at.
+pub(crate) const DUE: &str = "SELECT w.tenant_id FROM provisioning w WHERE w.due_at <= $1 \
+    AND (w.lease_until IS NULL OR w.lease_until <= $1) ORDER BY w.due_at, w.tenant_id LIMIT $2";
+
 /// Stamps `ProvisioningReads` and `ProvisioningWork`. `for_update` is the backend's row lock.
 macro_rules! stamp_provisioning {
     ($tx:ty, for_update = $for_update:literal) => {
@@ -24,16 +28,6 @@ macro_rules! stamp_provisioning {
                 attempt!(self, platform conn => {
                     let row = sqlx::query(SQL).bind(tenant.0).fetch_optional(conn).await?;
                     row.as_ref().map(work_of).transpose()
-                })
-            }
-
-            async fn due_identity_work(&mut self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {
-                const SQL: &str = "SELECT w.tenant_id FROM provisioning w WHERE w.due_at <= $1 \
-                    AND (w.lease_until IS NULL OR w.lease_until <= $1) ORDER BY w.due_at, w.tenant_id LIMIT $2";
-                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                attempt!(self, platform conn => {
-                    let rows = sqlx::query(SQL).bind(Ts(now)).bind(limit).fetch_all(conn).await?;
-                    rows.iter().map(|row| Ok(TenantId(row.cell("tenant_id")?))).collect()
                 })
             }
 

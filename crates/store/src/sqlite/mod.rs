@@ -36,7 +36,7 @@ use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::audit::{EventRow, claims_of, stamp_audit};
 use crate::sql::catalog::{entitlement_columns, product_columns, request_columns, stamp_catalog, stamp_catalog_reads};
 use crate::sql::idempotency::stamp_idempotency;
-use crate::sql::provisioning::{stamp_provisioning, work_columns};
+use crate::sql::provisioning::{DUE, stamp_provisioning, work_columns};
 use crate::sql::read_tx::stamp_port;
 use crate::sql::tenants::{stamp_tenant_reads, stamp_tenants, tenant_columns};
 use crate::sql::types::{
@@ -168,6 +168,12 @@ impl Store for SqliteStore {
 
     fn wake(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
+    }
+
+    async fn due_identity_work(&self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = sqlx::query(DUE).bind(Ts(now)).bind(limit).fetch_all(&self.readers).await?;
+        rows.iter().map(|row| Ok(TenantId(row.cell("tenant_id")?))).collect()
     }
 
     async fn installation(&self) -> Result<Installation> {

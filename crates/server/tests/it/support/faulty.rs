@@ -165,6 +165,11 @@ impl Store for FaultyStore {
         self.inner.wake()
     }
 
+    async fn due_identity_work(&self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {
+        self.faults.check()?;
+        self.inner.due_identity_work(now, limit).await
+    }
+
     async fn installation(&self) -> Result<Installation> {
         self.inner.installation().await
     }
@@ -248,10 +253,6 @@ impl<T: ReadTx + ?Sized> ReadTx for FaultyTx<T> {
 impl<T: ReadTx + ?Sized> ProvisioningReads for FaultyTx<T> {
     async fn get_identity_work(&mut self, tenant: TenantId) -> Result<Option<IdentityWork>> {
         self.inner.get_identity_work(tenant).await
-    }
-
-    async fn due_identity_work(&mut self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {
-        self.inner.due_identity_work(now, limit).await
     }
 
     async fn former_holders_of_slug(&mut self, slug: &str) -> Result<Vec<TenantId>> {

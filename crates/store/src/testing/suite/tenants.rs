@@ -28,6 +28,7 @@ fn rich(slug: &str) -> Tenant {
         ("🦀".to_owned(), "\u{10ffff}\u{feff}e\u{301}".to_owned()),
     ]);
     tenant.admin_email = Some("admin@example.com".to_owned());
+    tenant.provisioning = domain::Provisioning::BEGUN;
     tenant.admin_name = Some("Zoë".to_owned());
     tenant.cancel(later(7)).unwrap();
     tenant
@@ -92,6 +93,7 @@ pub async fn an_update_is_read_back_and_leaves_the_hosts(backend: &dyn Backend) 
         id: before.id,
         admin_email: before.admin_email.clone(),
         admin_name: before.admin_name.clone(),
+        provisioning: before.provisioning.clone(),
         ..tenant("acme")
     };
     let mut after = Tenant { created_at: before.created_at, version: before.version, ..after };
