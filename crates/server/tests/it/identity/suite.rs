@@ -149,7 +149,7 @@ pub(crate) fn wanted(tenant: TenantId, slug: &str) -> OrganizationSpec {
         alias: slug.to_owned(),
         name: format!("Müller & Söhne ({slug})"),
         attributes,
-        enabled: true,
+        enabled: Some(true),
     }
 }
 

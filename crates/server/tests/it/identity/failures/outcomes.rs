@@ -280,7 +280,7 @@ async fn what_others_wrote_into_an_organization_stays() {
     }
     // Frozen by hand, and by us: a change of the plan must not switch it on.
     let mut then = spec.clone();
-    then.enabled = false;
+    then.enabled = Some(false);
     then.attributes.insert("plan".to_owned(), vec!["enterprise".to_owned()]);
     assert!(!adapter.update_organization(&id, &then).await.unwrap());
     let seen = fake.state().organizations[0].clone();
