@@ -144,6 +144,7 @@ unpack() {
 # The first start rearranges the server for its build options and providers, in half a minute; later ones find it done.
 first_start() {
     log=$1/first-start.log
+    : >"$log"
     JAVA_OPTS_APPEND='-XX:-UseG1GC -XX:+UseSerialGC -XX:TieredStopAtLevel=1' \
         "$1/bin/kc.sh" start-dev --db=dev-mem --http-port=0 >"$log" 2>&1 </dev/null &
     server=$!
