@@ -23,8 +23,11 @@ use crate::config::AllowedOrigins;
 /// What a handler gives when it is called.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
+/// A handler to be called past the router.
+type Short = fn(Request, ApiState) -> Answer;
+
 /// POSTs without a parameter in their path that are answered from memory. Add yours here when a benchmark says so.
-const DIRECT: &[(&str, fn(Request, ApiState) -> Answer)] =
+const DIRECT: &[(&str, Short)] =
     &[("/v1/internal/api-keys/verify", api_keys::verify), ("/v1/internal/keycloak/claims", keycloak::claims)];
 
 /// What answers requests. Cheap to clone.
@@ -56,7 +59,7 @@ impl Front {
         ready.call(request).await
     }
 
-    fn direct(&self, request: &Request) -> Option<(&'static str, fn(Request, ApiState) -> Answer)> {
+    fn direct(&self, request: &Request) -> Option<(&'static str, Short)> {
         if self.shared || request.method() != Method::POST {
             return None;
         }
