@@ -46,11 +46,12 @@ each_store! {
                 let began = Instant::now();
                 world.service.admin.make_tenant(&format!("other-{n}")).await;
                 world.service.admin.get(&format!("/v1/tenants/by-slug/other-{n}")).await.expect(200);
-                assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+                // A connection or a lock that a creation held would be missing until the provider is let go.
+                assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
             }
         };
         let (made, ()) = tokio::join!(many, others);
-        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
         assert!(made.iter().all(|made| made["provisioning"]["status"] == "pending"));
         // One that is being provisioned can be changed, frozen and deleted.
         world.call(&made[0], "/cancel").await;
