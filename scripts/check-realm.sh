@@ -6,6 +6,7 @@
 set -eu
 
 file=${1:?Say which file: scripts/check-realm.sh FILE}
+[ -f "$file" ] && [ -r "$file" ] || { echo "$file cannot be read" >&2; exit 1; }
 missing=''
 # ${NAME:default} needs no value.
 for name in $(grep -o '\${[A-Z][A-Z0-9_]*}' "$file" | tr -d '${}' | sort -u); do

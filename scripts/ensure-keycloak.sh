@@ -24,6 +24,9 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 mapper=$root/deploy/keycloak/mapper
 archive=$CACHE/keycloak-quarkus-dist-$VERSION.zip
 
+# Each of these would be an option of the server, and another one than that of the prepared folder.
+for name in $(env | sed -n 's/^\(KC_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
+
 say() { printf '%s\n' "$*" >&2; }
 
 has_server() { [ -f "$1/bin/kc.sh" ] && [ -f "$1/providers/$JAR" ]; }
@@ -115,7 +118,7 @@ fetch() {
     if ! command -v curl >/dev/null && ! command -v wget >/dev/null && may_install && command -v apt-get >/dev/null; then
         install_with_apt curl && install_with_apt ca-certificates || true
     fi
-    if command -v curl >/dev/null; then curl --fail --silent --show-error --location --retry 3 --output "$2" "$1" >&2
+    if command -v curl >/dev/null; then curl --fail --silent --show-error --location --retry 3 --connect-timeout 30 --speed-limit 1000 --speed-time 60 --output "$2" "$1" >&2
     elif command -v wget >/dev/null; then wget --quiet --output-document="$2" "$1" >&2
     else say 'Neither mvn nor curl nor wget is here to download with.'; return 1
     fi
@@ -152,7 +155,7 @@ first_start() {
     rounds=0
     until grep -q "$READY" "$log"; do
         rounds=$((rounds + 1))
-        if [ "$rounds" -ge 1200 ] || ! kill -0 "$server" 2>/dev/null; then
+        if [ "$rounds" -ge 3600 ] || ! kill -0 "$server" 2>/dev/null; then
             say 'Keycloak does not start:'
             tail -n 30 "$log" >&2
             kill "$server" 2>/dev/null || true
@@ -167,7 +170,7 @@ first_start() {
 }
 
 abandon() {
-    rm -rf "$work"
+    rm -rf "$work" "$CACHE/download.$$"
     release
 }
 
@@ -177,7 +180,7 @@ acquire() {
     until mkdir "$lock" 2>/dev/null; do
         owner=$(cat "$lock/owner" 2>/dev/null || true)
         if has_server "$home"; then return 1; fi
-        if [ -n "$owner" ] && ! kill -0 "$owner" 2>/dev/null; then
+        if { [ -n "$owner" ] && ! kill -0 "$owner" 2>/dev/null; } || [ -n "$(find "$lock" -maxdepth 0 -mmin +30 2>/dev/null)" ]; then
             mv "$lock" "$lock.$$" 2>/dev/null && rm -rf "$lock.$$"
         else
             sleep 0.5
@@ -240,7 +243,7 @@ if [ -n "$only_mapper" ]; then
     mkdir -p "$CACHE" "$root/bin"
     work=$CACHE/compiling.$$
     trap 'rm -rf "$work"' EXIT
-    download && unpack "$work" && compile_mapper "$work/keycloak-$VERSION" "$root/bin/$JAR"
+    download && unpack "$work" && compile_mapper "$work/keycloak-$VERSION" "$root/bin/$JAR" || exit 1
     printf '%s\n' "$root/bin/$JAR"
     exit 0
 fi

@@ -168,6 +168,7 @@ impl Service {
             .env("APP_ENV", "dev")
             .env("ADDR", address())
             .env("DATABASE_URL", &platform.database)
+            .env_remove("MIGRATION_DATABASE_URL")
             .env("DEV_TOKEN", &platform.dev_token)
             .env("KEYCLOAK_ISSUER", &realm.issuer)
             .env("KEYCLOAK_ADMIN_URL", &realm.base_url)
@@ -207,8 +208,10 @@ fn start_postgres() -> (Option<Cluster>, String) {
 
 /// Runs a subcommand on the database to its end, and gives what it printed.
 fn registry(database: &str, words: &[&str]) -> String {
-    let output =
-        Command::new(binary()).args(words).env("APP_ENV", "dev").env("DATABASE_URL", database).output().unwrap();
+    let mut command = Command::new(binary());
+    // The one that a person may have in the environment is of another database.
+    command.args(words).env("APP_ENV", "dev").env("DATABASE_URL", database).env_remove("MIGRATION_DATABASE_URL");
+    let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "tenant-registry {words:?}: {error}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

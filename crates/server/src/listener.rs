@@ -72,6 +72,8 @@ pub(crate) async fn run(
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
+                // What has arrived is looked at before it is said that nothing has.
+                biased;
                 outcome = connection => if let Err(error) = outcome {
                     tracing::debug!(%error, "a connection ended early");
                 },

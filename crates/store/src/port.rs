@@ -222,6 +222,12 @@ pub trait Idempotency: Send {
     /// # Errors
     /// `ReservationLost` when the lease ran out and somebody else took the key.
     async fn complete(&mut self, claim: &Claim, outcome: &str) -> Result<()>;
+    /// Keeps an outcome that is to be replaced by [`Idempotency::complete`] once the request has ended: until then, and no
+    /// longer than `until`, the request counts as still running. The key is not given away again.
+    ///
+    /// # Errors
+    /// As [`Idempotency::complete`].
+    async fn complete_for_now(&mut self, claim: &Claim, outcome: &str, until: Timestamp) -> Result<()>;
     /// Gives a reservation back, so that the key can be used again.
     async fn release(&mut self, claim: &Claim) -> Result<()>;
     /// Removes at most `limit` records whose time is over; says how many.

@@ -178,6 +178,7 @@ async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Ctx> {
         clock: Arc::clone(state.app.clock()),
         rng: Arc::clone(state.app.rng()),
         claim: None,
+        runs_until: None,
     })
 }
 

@@ -25,6 +25,8 @@ pub struct Ctx {
     pub rng: Arc<dyn Rng>,
     /// The idempotency reservation that is completed with the change.
     pub claim: Option<Arc<Claim>>,
+    /// Until when the request may go on after its change is committed: a repetition is told that it still runs.
+    pub runs_until: Option<Timestamp>,
 }
 
 impl Ctx {
@@ -39,7 +41,7 @@ impl Ctx {
             reach: Reach::All,
             scopes: Arc::default(),
         };
-        Self { caller: Arc::new(caller), request_id: None, source_ip: None, clock, rng, claim: None }
+        Self { caller: Arc::new(caller), request_id: None, source_ip: None, clock, rng, claim: None, runs_until: None }
     }
 
     /// The current instant.

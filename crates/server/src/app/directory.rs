@@ -132,15 +132,9 @@ impl Directory {
             return Ok(Arc::default());
         }
         let member: Member = (key.into(), value.into());
-        // A tenant that lost a member is told of by what it has now: who is found must have it still.
         if let Some(known) = self.remembered(&self.by_metadata, &member) {
             let known = known.unwrap_or_default();
-            let mut current = true;
-            for id in &*known {
-                let has = |tenant: Arc<Known>| tenant.metadata.get(key).is_some_and(|held| held == value);
-                current &= self.by_id(*id).await?.is_some_and(has);
-            }
-            if current {
+            if self.having(&known, key, value).await?.len() == known.len() {
                 return Ok(known);
             }
             self.by_metadata.forget(&member);
@@ -149,7 +143,22 @@ impl Directory {
         let load = |mut tx: Box<dyn ReadTx>| async move {
             Ok(Some(tx.tenants_with_metadata(&wanted.0, &wanted.1, 2).await?).filter(|tenants| !tenants.is_empty()))
         };
-        Ok(Box::pin(self.look_up(&self.by_metadata, member, load)).await?.unwrap_or_default())
+        let found = Box::pin(self.look_up(&self.by_metadata, member, load)).await?.unwrap_or_default();
+        let having = self.having(&found, key, value).await?;
+        Ok(if having.len() == found.len() { found } else { Arc::new(having) })
+    }
+
+    /// Those of these tenants whose metadata has the member: one that lost it is told of by what it has now, and an older
+    /// release beside this one writes members that no look-up finds, and leaves some that are gone.
+    async fn having(&self, tenants: &[TenantId], key: &str, value: &str) -> Result<Vec<TenantId>> {
+        let mut having = Vec::with_capacity(tenants.len());
+        for id in tenants {
+            let tenant = self.by_id(*id).await?;
+            if tenant.is_some_and(|tenant| tenant.metadata.get(key).is_some_and(|held| held == value)) {
+                having.push(*id);
+            }
+        }
+        Ok(having)
     }
 
     /// What a tenant has or had, in the order of the products' keys.

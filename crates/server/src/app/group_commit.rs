@@ -6,15 +6,22 @@
 //! commit of their event; an event that the store refuses fails nobody's but its own publisher.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::{AuditEvent, Error, Result};
 use store::{Scope, Store, StoreError, Unaudited};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// How many batches are written at once: while one waits for its commit, the next is sent.
 const WRITERS: usize = 2;
 /// The most events of a batch, which bounds how long its statement is.
-const BATCH: usize = 500;
+const BATCH: usize = 100;
+/// How many events may wait; beyond that publishers are told to come again.
+const WAITING_MAX: usize = 5_000;
+/// After this long a batch is given up, and nothing that has waited as long is begun with: its publisher has been told so.
+/// A statement's own limit is the server's to keep; a server that is gone without a word keeps none.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What gathers, and who writes it.
 #[derive(Debug)]
@@ -32,6 +39,7 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     event: AuditEvent,
+    since: Instant,
     done: oneshot::Sender<Result<()>>,
 }
 
@@ -39,7 +47,7 @@ struct Waiting {
 enum Failed {
     /// Before the commit: nothing is stored.
     Before(StoreError),
-    /// At the commit, which may have happened all the same.
+    /// At the commit, which may have happened all the same, or nobody knows where.
     Commit(StoreError),
 }
 
@@ -56,7 +64,10 @@ impl GroupCommit {
         let (done, committed) = oneshot::channel();
         let begins = {
             let mut state = self.lock();
-            state.waiting.push(Waiting { event, done });
+            if state.waiting.len() >= WAITING_MAX {
+                return Err(Error::Unavailable { internal: format!("{WAITING_MAX} events wait to be written") });
+            }
+            state.waiting.push(Waiting { event, since: Instant::now(), done });
             let begins = state.writers < WRITERS;
             state.writers += usize::from(begins);
             begins
@@ -92,6 +103,11 @@ impl GroupCommit {
     }
 
     async fn publish(&self, events: &[AuditEvent]) -> Result<(), Failed> {
+        let written = tokio::time::timeout(PATIENCE, self.write_down(events)).await;
+        written.unwrap_or_else(|_| Err(Failed::Commit(StoreError::Timeout(format!("no end within {PATIENCE:?}")))))
+    }
+
+    async fn write_down(&self, events: &[AuditEvent]) -> Result<(), Failed> {
         let mut tx = self.store.begin(Scope::Platform).await.map_err(Failed::Before)?;
         tx.publish_audit_events(events).await.map_err(Failed::Before)?;
         tx.commit_unaudited(Unaudited::Publishing).await.map_err(Failed::Commit)
@@ -125,6 +141,11 @@ impl Writer {
 
     fn take(&mut self) -> Option<Vec<Waiting>> {
         let mut state = self.shared.lock();
+        let late = state.waiting.iter().take_while(|one| one.since.elapsed() > PATIENCE).count();
+        for one in state.waiting.drain(..late) {
+            let internal = "an event waited too long for its turn to be written".to_owned();
+            let _ = one.done.send(Err(Error::Unavailable { internal }));
+        }
         let most = state.waiting.len().min(BATCH);
         if most == 0 {
             // Under the same lock as the look: whoever comes next sees that there is room for a writer.

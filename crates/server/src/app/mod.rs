@@ -138,7 +138,10 @@ impl App {
     ) -> Result<()> {
         if let Some(claim) = &ctx.claim {
             let outcome = serde_json::to_string(outcome).map_err(Error::internal)?;
-            tx.complete(claim, &outcome).await?;
+            match ctx.runs_until {
+                Some(until) => tx.complete_for_now(claim, &outcome, until).await?,
+                None => tx.complete(claim, &outcome).await?,
+            }
             if events.is_empty() {
                 return Ok(tx.commit_unaudited(Unaudited::Idempotency).await?);
             }

@@ -36,6 +36,10 @@ const JOB_AT_ONCE: usize = 16;
 const REQUESTS_AT_ONCE: usize = 128;
 /// How often a request looks whether somebody else has done the work: at first, and at most.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+/// How much longer than its bound a request may take before it counts as ended.
+const LEEWAY: Duration = Duration::from_secs(5);
+/// How long the state of the work is looked for when a request has waited long enough.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 /// After this long the probe is given up.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -155,7 +159,7 @@ impl App {
         let Write { mut tx, tenant, events, .. } = write;
         if let Some(claim) = &ctx.claim {
             let outcome = serde_json::to_string(&tenant).map_err(domain::Error::internal)?;
-            tx.complete(claim, &outcome).await?;
+            tx.complete_for_now(claim, &outcome, self.waits_until(ctx.now())).await?;
         }
         let committed = match AuditBatch::from_events(events) {
             Some(batch) => tx.commit(batch).await,
@@ -164,6 +168,13 @@ impl App {
         self.forget_tenant(&tenant);
         committed?;
         Ok(tenant)
+    }
+
+    /// Until when a request that began at `at` may still be waiting, by the service's clock.
+    pub(super) fn waits_until(&self, at: Timestamp) -> Timestamp {
+        let longest = self.identity.settings.patience + LEEWAY;
+        let micros = i64::try_from(longest.as_micros()).unwrap_or(i64::MAX);
+        domain::time::from_micros(at.as_microsecond().saturating_add(micros))
     }
 
     /// When a request that begins now has waited long enough.
@@ -187,10 +198,14 @@ impl App {
             Ok(Err(error)) => tracing::warn!(%error, tenant = %id, "provisioning could not be followed"),
         }
         // A tenant that somebody deleted meanwhile is told of as it was.
-        let (tenant, work) = match self.look_at(id).await {
-            Ok((found, work)) => (found.unwrap_or(tenant), work),
-            Err(error) => {
+        let (tenant, work) = match tokio::time::timeout(LAST_LOOK, self.look_at(id)).await {
+            Ok(Ok((found, work))) => (found.unwrap_or(tenant), work),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, tenant = %id, "how far provisioning has come cannot be read");
+                (tenant, None)
+            }
+            Err(_) => {
+                tracing::warn!(tenant = %id, "how far provisioning has come could not be read in time");
                 (tenant, None)
             }
         };
@@ -280,16 +295,20 @@ impl App {
             return Ok(());
         }
         let due = self.store.due_identity_work(ctx.now(), room).await?;
+        // There may be more than there was room for. After a failure the next look is soon enough.
+        let more = due.len() >= room;
         for id in due {
             let Ok(permit) = Arc::clone(&self.identity.jobs).try_acquire_owned() else { break };
             let (app, ctx) = (Arc::clone(self), ctx.clone());
             self.identity.tasks.spawn(async move {
                 let _permit = permit;
-                if let Err(error) = app.drive(&ctx, id, Whose::Everybodys).await {
-                    tracing::warn!(%error, tenant = %id, "identity work could not go on and will be tried again");
+                match app.drive(&ctx, id, Whose::Everybodys).await {
+                    Ok(_) if more => app.identity.nudge.notify_one(),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, tenant = %id, "identity work could not go on and will be tried again");
+                    }
                 }
-                // There may be more than there was room for.
-                app.identity.nudge.notify_one();
             });
         }
         Ok(())

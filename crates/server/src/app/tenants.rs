@@ -59,10 +59,11 @@ impl App {
         }
         let now = ctx.now();
         let tenant = new.start(TenantId::generate(&*ctx.clock, &*ctx.rng), now);
-        let tenant = self.insert_tenant(ctx, tenant, "tenant.created", now).await?;
         if tenant.admin_email.is_none() {
-            return Ok(Provisioned::nobody(tenant));
+            return Ok(Provisioned::nobody(self.insert_tenant(ctx, tenant, "tenant.created", now).await?));
         }
+        let waits = Ctx { runs_until: Some(self.waits_until(now)), ..ctx.clone() };
+        let tenant = self.insert_tenant(&waits, tenant, "tenant.created", now).await?;
         self.provision_within(ctx, tenant, now, deadline).await
     }
 

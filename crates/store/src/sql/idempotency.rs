@@ -16,7 +16,7 @@ macro_rules! stamp_idempotency {
                     expires_at = excluded.expires_at, outcome = NULL \
                     WHERE idempotency.expires_at <= $7 OR (idempotency.outcome IS NULL AND idempotency.lease_until <= $7) \
                     RETURNING token";
-                const LOOK: &str = "SELECT fingerprint, outcome FROM idempotency WHERE caller = $1 AND key = $2";
+                const LOOK: &str = "SELECT fingerprint, outcome, lease_until FROM idempotency WHERE caller = $1 AND key = $2";
                 attempt!(self, platform conn => {
                     let taken = sqlx::query(TAKE)
                         .bind(&claim.caller)
@@ -37,22 +37,30 @@ macro_rules! stamp_idempotency {
                         return Ok(Claimed::InProgress);
                     };
                     let outcome: Option<String> = row.cell("outcome")?;
+                    let runs = row.cell::<Ts>("lease_until")?.0 > now;
                     Ok(match outcome {
                         _ if row.cell::<String>("fingerprint")? != claim.fingerprint => Claimed::Reused,
-                        Some(outcome) => Claimed::Done { outcome },
-                        None => Claimed::InProgress,
+                        Some(outcome) if !runs => Claimed::Done { outcome },
+                        Some(_) | None => Claimed::InProgress,
                     })
                 })
             }
 
             async fn complete(&mut self, claim: &Claim, outcome: &str) -> Result<()> {
-                const SQL: &str = "UPDATE idempotency SET outcome = $4 WHERE caller = $1 AND key = $2 AND token = $3";
+                // A lease that is long over says that the request has ended.
+                self.complete_for_now(claim, outcome, Timestamp::UNIX_EPOCH).await
+            }
+
+            async fn complete_for_now(&mut self, claim: &Claim, outcome: &str, until: Timestamp) -> Result<()> {
+                const SQL: &str = "UPDATE idempotency SET outcome = $4, lease_until = $5 \
+                    WHERE caller = $1 AND key = $2 AND token = $3";
                 attempt!(self, platform conn => {
                     let done = sqlx::query(SQL)
                         .bind(&claim.caller)
                         .bind(&claim.key)
                         .bind(claim.token)
                         .bind(outcome)
+                        .bind(Ts(until))
                         .execute(conn)
                         .await?;
                     if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(Conflict::ReservationLost)) }

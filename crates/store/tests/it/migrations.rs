@@ -91,10 +91,11 @@ impl Db {
     }
 }
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "installation",
     "tenants",
     "tenant_hosts",
+    "tenant_metadata",
     "deleted_tenants",
     "audit_events",
     "audit_external_ids",
@@ -107,7 +108,8 @@ const TABLES: [&str; 14] = [
     "catalog_requests",
     "provisioning",
 ];
-const INDEXES: [&str; 13] = [
+const INDEXES: [&str; 14] = [
+    "tenant_metadata_values",
     "api_keys_rotated_to",
     "tenants_running_trials",
     "tenant_hosts_of_tenant",
@@ -356,6 +358,7 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
         let tables = [
             "tenants",
             "tenant_hosts",
+            "tenant_metadata",
             "deleted_tenants",
             "products",
             "entitlements",
@@ -390,6 +393,7 @@ postgres_test!(postgres_goes_up_and_down_and_up_again, async |backend: &Postgres
                 "tenant SELECT entitlements",
                 "tenant SELECT products",
                 "tenant SELECT tenant_hosts",
+                "tenant SELECT tenant_metadata",
                 "tenant SELECT tenants",
                 "tenant SELECT trials",
             ]

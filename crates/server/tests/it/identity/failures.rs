@@ -19,7 +19,7 @@ use server::identity::keycloak::{KeycloakProvider, KeycloakSettings};
 use super::fake::{FakeKeycloak, Fault};
 
 /// How long a call may take here.
-const CALL: Duration = Duration::from_millis(600);
+const CALL: Duration = Duration::from_secs(2);
 
 fn provider(settings: KeycloakSettings) -> KeycloakProvider {
     KeycloakProvider::new(settings, Arc::new(SystemRng::default())).unwrap()

@@ -187,7 +187,7 @@ async fn a_network_that_fails_before_a_real_keycloak_costs_time_and_nothing_else
     let proxy = Proxy::start(([127, 0, 0, 1], port).into()).unwrap();
     let mut through = settings(&world.admin.0.realm);
     through.base_url = format!("http://{}", proxy.address);
-    through.limits.call = Duration::from_secs(2);
+    through.limits.call = Duration::from_secs(5);
     let limit = through.limits.call;
     let provider = provider(through);
     provider.probe().await.unwrap();

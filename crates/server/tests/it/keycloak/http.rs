@@ -22,8 +22,10 @@ pub(crate) struct Reply {
 
 impl Http {
     pub(crate) fn new() -> Self {
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self(client)
+        // Longer than anything may take, so that a server which hangs fails a test instead of holding all of them up.
+        let limit = std::time::Duration::from_secs(120);
+        let client = reqwest::Client::builder().no_proxy().timeout(limit).redirect(reqwest::redirect::Policy::none());
+        Self(client.build().unwrap())
     }
 
     pub(crate) async fn get(&self, url: &str) -> Reply {

@@ -11,7 +11,7 @@ use crate::keycloak::real::left_out;
 use crate::support::process::{Process, Program, free_port, http};
 
 /// Two servers start, each of which may take a while on a loaded machine.
-const START_MAX: Duration = Duration::from_secs(300);
+const START_MAX: Duration = Duration::from_secs(900);
 const END_MAX: Duration = Duration::from_secs(30);
 
 /// What a person would have in the environment, as far as the scripts read it.
@@ -69,7 +69,7 @@ async fn json_of(url: &str) -> Value {
 
 async fn is_open(url: &str) -> bool {
     let url = url::Url::parse(url).unwrap();
-    tokio::net::TcpStream::connect((url.host_str().unwrap(), url.port().unwrap())).await.is_ok()
+    tokio::net::TcpStream::connect((url.host_str().unwrap(), url.port_or_known_default().unwrap())).await.is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +85,11 @@ async fn dev_full_has_everything_and_leaves_nothing() {
         assert_eq!(json_of(&told(&process, "mails")).await["total"], 0);
         let mine = http().get(format!("{service}/v1/tenants")).bearer_auth(told(&process, "dev token")).send().await;
         assert_eq!(mine.unwrap().status(), 200);
-        let all = [service, realm, told(&process, "mails"), told(&process, "PostgreSQL")];
+        let mut all = vec![service, realm, told(&process, "mails")];
+        // A server that was there before is not its own to end.
+        if std::env::var("TEST_POSTGRES_URL").unwrap_or_default().is_empty() {
+            all.push(told(&process, "PostgreSQL"));
+        }
 
         if signal == "KILL" {
             process.kill_9();

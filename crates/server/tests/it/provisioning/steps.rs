@@ -7,6 +7,7 @@ use server::identity::mock::{Moment, Operation};
 use server::identity::provider::FaultKind;
 
 use super::{World, email_of, invitation};
+use crate::support::server::eventually;
 use crate::support::setup::{each_store, events_of, path_of};
 
 /// The calls of a provisioning, and the step that each belongs to.
@@ -138,6 +139,26 @@ each_store! {
         expected["provisioning"]["invite_url"] = json!(null);
         assert_eq!(again.body, expected);
         assert_eq!(world.account(&email_of("acme")).unwrap().mails, 1);
+    }
+
+    async fn a_repetition_while_the_first_still_waits_is_told_so(kind: StoreKind) {
+        let world = World::start(kind).await;
+        world.mock.hang(Operation::EnsureOrganization, 1, Moment::Before);
+        let client = world.service.admin.with("idempotency-key", "once");
+        let first = tokio::spawn({
+            let client = client.clone();
+            async move { client.post("/v1/tenants", invitation("acme")).await }
+        });
+        eventually("the tenant is there", async || {
+            world.service.admin.get("/v1/tenants/by-slug/acme").await.status == 200
+        })
+        .await;
+        client.post("/v1/tenants", invitation("acme")).await.problem(409, "idempotency_in_progress");
+        world.mock.recover();
+        let mut first = first.await.unwrap().expect(201).body;
+        assert_eq!(first["provisioning"]["status"], "provisioned", "{first}");
+        first["provisioning"]["invite_url"] = json!(null);
+        assert_eq!(client.post("/v1/tenants", invitation("acme")).await.expect(201).body, first);
     }
 
     async fn case_14_an_account_that_vanishes_between_the_steps_is_made_again(kind: StoreKind) {

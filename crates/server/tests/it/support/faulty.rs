@@ -466,6 +466,10 @@ impl Idempotency for FaultyTx<dyn Tx> {
         self.inner.complete(claim, outcome).await
     }
 
+    async fn complete_for_now(&mut self, claim: &Claim, outcome: &str, until: Timestamp) -> Result<()> {
+        self.inner.complete_for_now(claim, outcome, until).await
+    }
+
     async fn release(&mut self, claim: &Claim) -> Result<()> {
         self.inner.release(claim).await
     }

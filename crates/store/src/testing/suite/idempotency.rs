@@ -82,6 +82,25 @@ pub async fn an_outcome_is_kept(backend: &dyn Backend) {
     assert_eq!(reserve(&backend.reopen().await, &claim("k"), later(3_599)).await.unwrap(), expected);
 }
 
+pub async fn an_outcome_for_now_counts_as_running_and_gives_nothing_away(backend: &dyn Backend) {
+    let (store, mine) = (backend.store(), claim("k"));
+    reserve(&store, &mine, now()).await.unwrap();
+    let mut tx = store.begin(Scope::Platform).await.unwrap();
+    tx.complete_for_now(&mine, "half", later(20)).await.unwrap();
+    tx.commit_unaudited(Unaudited::Idempotency).await.unwrap();
+    assert_eq!(reserve(&store, &mine, later(19)).await.unwrap(), Claimed::InProgress);
+    let other = Claim { fingerprint: "DELETE /".to_owned(), ..claim("k") };
+    assert_eq!(reserve(&store, &other, later(19)).await.unwrap(), Claimed::Reused);
+    // Whoever made it never came back: what was committed is what is told.
+    assert_eq!(reserve(&store, &mine, later(20)).await.unwrap(), done("half"));
+    release(&store, &mine).await;
+    complete(&store, &mine, "whole").await.unwrap();
+    assert_eq!(reserve(&store, &mine, now()).await.unwrap(), done("whole"));
+    let late = Claim { token: uuid::Uuid::from_u128(9), ..claim("k") };
+    let mut tx = store.begin(Scope::Platform).await.unwrap();
+    assert_eq!(conflict(tx.complete_for_now(&late, "late", later(90)).await), Conflict::ReservationLost);
+}
+
 pub async fn a_lease_that_ran_out_is_taken_over(backend: &dyn Backend) {
     let (store, first) = (backend.store(), claim("k"));
     reserve(&store, &first, now()).await.unwrap();

@@ -211,6 +211,7 @@ macro_rules! contract_suite {
                 a_key_belongs_to_its_caller
                 a_key_for_another_request_is_reused
                 an_outcome_is_kept
+                an_outcome_for_now_counts_as_running_and_gives_nothing_away
                 a_lease_that_ran_out_is_taken_over
                 a_late_completer_loses
                 a_completer_without_a_reservation_loses

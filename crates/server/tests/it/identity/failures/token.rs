@@ -34,13 +34,13 @@ async fn fifty_callers_ask_for_one_token() {
 #[tokio::test]
 async fn a_token_is_used_until_shortly_before_its_end() {
     let fake = FakeKeycloak::start().await;
-    fake.state().lifespan = Duration::from_secs(32);
+    fake.state().lifespan = Duration::from_secs(36);
     let adapter = adapter(&fake);
     for _ in 0..3 {
         adapter.probe().await.unwrap();
     }
     assert_eq!(fake.count("token"), 1);
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    tokio::time::sleep(Duration::from_millis(6_100)).await;
     adapter.probe().await.unwrap();
     assert_eq!(fake.count("token"), 2, "half a minute before its end");
 }
@@ -54,7 +54,7 @@ async fn who_waits_for_a_token_that_does_not_come_waits_once() {
     for outcome in join_all((0..20).map(|_| adapter.probe())).await {
         assert_eq!(kind(outcome), FaultKind::Timeout);
     }
-    assert!(begin.elapsed() < 3 * super::CALL, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < 10 * super::CALL, "{:?}", begin.elapsed());
     assert_eq!(fake.count("token"), 1);
 }
 
