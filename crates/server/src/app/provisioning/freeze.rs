@@ -9,7 +9,7 @@ use domain::provisioning::{Switched, Wanted};
 use super::attempt::{Attempt, Halt};
 use super::steps::{account_of, organization_of, spec};
 use crate::app::App;
-use crate::identity::provider::FaultKind;
+use crate::identity::provider::{AccountId, FaultKind};
 
 impl App {
     /// Switches the organization off.
@@ -47,8 +47,8 @@ impl App {
             attempt.work.account_lost();
             return Ok(());
         };
-        let elsewhere = found.organizations.iter().any(|other| *other != organization)
-            || !self.sharers(attempt.work.tenant_id, &id).await?.is_empty();
+        let member_elsewhere = found.organizations.iter().any(|other| *other != organization);
+        let mut elsewhere = member_elsewhere || self.is_shared(attempt, &id).await?;
         if !unsure && (elsewhere || !found.enabled) {
             attempt.work.account_switched = Some(Switched::Left);
             return Ok(());
@@ -56,6 +56,16 @@ impl App {
         if !unsure {
             attempt.work.account_switched = Some(Switched::Meant);
             attempt.note_down().await?;
+            // Whoever came to share it before that was noted does not know of it.
+            elsewhere = self.is_shared(attempt, &id).await?;
+        }
+        if elsewhere {
+            // It came to belong to somebody else while it was not known whether it was shut.
+            if unsure {
+                self.provider().set_account_enabled(&id, true).await?;
+            }
+            attempt.work.account_switched = Some(Switched::Left);
+            return Ok(());
         }
         match self.provider().set_account_enabled(&id, false).await {
             Ok(_) => {}
@@ -70,6 +80,10 @@ impl App {
         attempt.work.account_switched = Some(Switched::Off);
         attempt.note("keycloak.user_disabled");
         Ok(())
+    }
+
+    async fn is_shared(&self, attempt: &Attempt<'_>, account: &AccountId) -> Result<bool, Halt> {
+        Ok(!self.sharers(attempt.work.tenant_id, account).await?.is_empty())
     }
 
     /// Takes back what shutting did to the organization.

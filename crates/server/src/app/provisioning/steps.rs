@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use domain::provisioning::{Step, Wanted, organization_name, person_name};
+use domain::provisioning::{Step, Switched, Wanted, organization_name, person_name};
 use domain::{IdentityWork, TenantId};
 use store::{Scope, Unaudited};
 
@@ -17,6 +17,8 @@ use crate::identity::provider::{
     AccountId, Ensured, FaultKind, IdentityError, IdentityProvider, OrganizationId, OrganizationSpec, Person,
 };
 
+/// After so many failed attempts in a row another tenant's work may invite an account in this one's place.
+const CLAIM_ATTEMPTS: i64 = 3;
 /// How often it is looked whether somebody else has done what a step waits for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -34,6 +36,7 @@ impl App {
             Step::User => self.make_account(attempt).await,
             Step::Membership => {
                 let (organization, account) = (organization_of(&attempt.work)?, account_of(&attempt.work)?);
+                self.let_in(attempt, &account).await?;
                 self.provider().ensure_member(&organization, &account).await?;
                 attempt.work.is_member = true;
                 Ok(())
@@ -134,14 +137,17 @@ impl App {
 
     /// Takes it upon this work to mail the account; false where another one has.
     async fn claim_mail(&self, attempt: &mut Attempt<'_>, account: &AccountId) -> Result<bool, Halt> {
-        if attempt.work.mail_claimed {
-            return Ok(true);
-        }
         let mut tx = self.store.begin(Scope::Platform).await?;
         let held = tx.lock_identity_work_of_account(&account.0).await?;
         let own = attempt.work.tenant_id;
-        if held.iter().any(|other| other.tenant_id != own && other.mail_claimed && !other.gone) {
+        let mut claims = held.iter().filter(|other| other.tenant_id != own && other.mail_claimed && !other.gone);
+        // One that does not get to it, since it is shut or fails again and again, keeps nobody from being invited.
+        let at_it = |other: &IdentityWork| other.organization_switched.is_none() && other.attempts < CLAIM_ATTEMPTS;
+        if claims.any(|other| other.mail_settled_at.is_some() || (!attempt.work.mail_claimed && at_it(other))) {
             return Ok(false);
+        }
+        if attempt.work.mail_claimed {
+            return Ok(true);
         }
         attempt.work.mail_claimed = true;
         if tx.save_identity_work(&attempt.work, None).await? == store::Saved::Lost {
@@ -149,6 +155,27 @@ impl App {
         }
         tx.commit_unaudited(Unaudited::Provisioning).await?;
         Ok(true)
+    }
+
+    /// Lets an account of ours log in again that the freeze of another tenant shut: it belongs to more than that one now.
+    /// This work has the account already where that freeze looks for it, so one of the two sees the other.
+    async fn let_in(&self, attempt: &Attempt<'_>, account: &AccountId) -> Result<(), Halt> {
+        let switched: Vec<Switched> = {
+            let sharers = self.sharers(attempt.work.tenant_id, account).await?;
+            sharers.iter().filter_map(|other| other.account_switched).collect()
+        };
+        if !attempt.work.account_ours || !switched.iter().any(|one| matches!(one, Switched::Meant | Switched::Off)) {
+            return Ok(());
+        }
+        if switched.contains(&Switched::Meant) {
+            return Err(Halt::Fault(IdentityError {
+                kind: FaultKind::Unavailable,
+                detail: "the account is just being shut by the freeze of another tenant".to_owned(),
+                retry_after: None,
+            }));
+        }
+        self.provider().set_account_enabled(account, true).await?;
+        Ok(())
     }
 
     /// The work of other tenants that are there and have this account.

@@ -1,7 +1,8 @@
 //! One address for several tenants, and accounts of somebody else.
 
 use serde_json::{Value, json};
-use server::identity::mock::{MockAccount, Operation};
+use server::identity::mock::{MockAccount, Moment, Operation};
+use server::identity::provider::FaultKind;
 
 use super::World;
 use crate::support::Options;
@@ -89,5 +90,41 @@ each_store! {
         eventually("the organization is open", async || world.organization("one").unwrap().enabled).await;
         assert_eq!(world.mock.calls(Operation::SetAccountEnabled), 0);
         assert!(world.account("ada@example.org").unwrap().enabled);
+    }
+    async fn an_account_that_a_freeze_shut_is_let_in_again_by_the_next_tenant_that_invites_it(kind: StoreKind) {
+        let world = World::start_with(kind, disabling()).await;
+        let one = invite_ada(&world, "one").await;
+        world.call(&one, "/cancel").await;
+        eventually("the account is shut", async || !world.account("ada@example.org").unwrap().enabled).await;
+        let two = invite_ada(&world, "two").await;
+        assert_eq!(two["provisioning"]["status"], "provisioned", "{two}");
+        let account = world.account("ada@example.org").unwrap();
+        assert!(account.enabled && world.organization("two").unwrap().admins.contains(&account.id));
+        assert!(!world.organization("one").unwrap().enabled, "the frozen one stays shut");
+        world.call(&one, "/activate").await;
+        eventually("the organization is open", async || world.organization("one").unwrap().enabled).await;
+        // It belongs to two now: no freeze of one of them shuts it.
+        world.call(&two, "/cancel").await;
+        eventually("the organization is shut", async || !world.organization("two").unwrap().enabled).await;
+        eventually("all is told", async || world.told(&two).await.contains(&"keycloak.organization_disabled".to_owned())).await;
+        assert!(world.account("ada@example.org").unwrap().enabled);
+    }
+
+    async fn a_tenant_that_never_gets_to_its_mail_keeps_nobody_from_being_invited(kind: StoreKind) {
+        let world = World::start_with(kind, disabling()).await;
+        world.mock.fail_from(Operation::SendInvitation, 1, FaultKind::MailFailed, Moment::Before);
+        let one = invite_ada(&world, "one").await;
+        assert_eq!(one["provisioning"]["step"], "email", "{one}");
+        world.call(&one, "/cancel").await;
+        eventually("the organization is shut", async || !world.organization("one").unwrap().enabled).await;
+        eventually("the account is shut", async || !world.account("ada@example.org").unwrap().enabled).await;
+        world.mock.recover();
+        let two = invite_ada(&world, "two").await;
+        assert_eq!(two["provisioning"]["status"], "provisioned", "{two}");
+        assert_eq!(world.account("ada@example.org").unwrap().mails, 1);
+        // The first finds it done.
+        world.call(&one, "/activate").await;
+        world.until_status(&one, "provisioned").await;
+        assert_eq!(world.account("ada@example.org").unwrap().mails, 1);
     }
 }
