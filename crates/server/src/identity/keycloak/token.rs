@@ -24,6 +24,9 @@ use crate::identity::provider::FaultKind;
 /// So long before its end a token is not used any more: calls take time, and clocks differ.
 const MARGIN: Duration = Duration::from_secs(30);
 
+/// No token is kept for longer, whatever the answer says.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// What a token lives where the answer does not say: what the realm `master` has.
 const USUAL_SECONDS: u64 = 60;
 
@@ -95,9 +98,17 @@ impl TokenSource {
                 }
             }
         };
-        let outcome = waiting.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        // Without an outcome the task is gone, with the runtime that is being stopped.
-        outcome.unwrap_or_else(|| Err(Failure::of(FaultKind::Unreachable, format!("{WHAT}: was broken off"))))
+        if let Ok(outcome) = waiting.wait_for(Option::is_some).await
+            && let Some(outcome) = outcome.clone()
+        {
+            return outcome;
+        }
+        // The task is gone without an outcome: it panicked, or the runtime is being stopped. The next caller begins anew.
+        let mut state = self.0.lock();
+        if state.under_way.as_ref().is_some_and(|under_way| under_way.same_channel(&waiting)) {
+            state.under_way = None;
+        }
+        Err(Failure::of(FaultKind::Unreachable, format!("{WHAT}: was broken off")))
     }
 
     /// Forgets this token; a newer one stays.
@@ -180,6 +191,7 @@ fn token(body: &[u8], asked: Instant) -> Result<Token, Failure> {
         return Err(Failure::of(FaultKind::BadCredentials, detail));
     };
     let lifetime = Duration::from_secs(body.get("expires_in").and_then(Value::as_u64).unwrap_or(USUAL_SECONDS));
+    let lifetime = lifetime.min(LONGEST);
     let kept = lifetime.checked_sub(MARGIN).filter(|kept| !kept.is_zero()).unwrap_or(lifetime / 2);
     Ok(Token { roles: roles(value), value: Secret::from(value), good_until: asked + kept })
 }
@@ -209,6 +221,8 @@ mod tests {
         assert_eq!(kept(r#"{"access_token":"a","expires_in":31}"#), Duration::from_secs(1));
         assert_eq!(kept(r#"{"access_token":"a","expires_in":20}"#), Duration::from_secs(10), "short ones too");
         assert_eq!(kept(r#"{"access_token":"a","expires_in":"soon"}"#), Duration::from_secs(30));
+        let endless = format!(r#"{{"access_token":"a","expires_in":{}}}"#, u64::MAX);
+        assert_eq!(kept(&endless), LONGEST - MARGIN, "no more than an instant can hold");
         for none in ["", "<html>", "{}", r#"{"access_token":""}"#, r#"{"access_token":"a b"}"#, r#"{"access_token":1}"#]
         {
             assert_eq!(token(none.as_bytes(), asked).unwrap_err().error.kind, FaultKind::BadCredentials, "{none}");
