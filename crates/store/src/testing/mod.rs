@@ -7,5 +7,6 @@ mod backends;
 pub mod fixtures;
 pub mod postgres;
 pub mod suite;
+pub mod watchdog;
 
 pub use backends::{Backend, Postgres, SqliteFile, SqliteMemory, note_skipped};

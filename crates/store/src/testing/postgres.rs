@@ -3,9 +3,8 @@
 //! Tests that only need a database take `Cluster::shared`, one server per test process, and a fresh database from
 //! `Cluster::create_database`; tests that kill the server start their own with `Cluster::start`. The code blocks and
 //! panics: it runs before and beside what is tested, never inside it.
-//! Invariant: the server and its folder do not outlive the test process, however that ends. A watchdog process holds the
-//! reading end of a pipe, and only the test process holds the other (std opens it close-on-exec, so no other child keeps
-//! it): when the pipe closes, the watchdog stops the server and removes the folder. Nothing else removes it.
+//! Invariant: the server and its folder do not outlive the test process, however that ends: its watchdog (`watchdog.rs`)
+//! stops the server and removes the folder. Nothing else removes it.
 
 #![expect(clippy::panic, clippy::expect_used, reason = "test support: without its server a test has nothing to say")]
 
@@ -15,13 +14,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use url::Url;
+
+use super::watchdog::Watchdog;
 
 /// Folder of `initdb`, `postgres` and friends, for an installation that is found nowhere else.
 const BIN_VARIABLE: &str = "TEST_POSTGRES_BIN";
@@ -191,7 +192,7 @@ impl Private {
         let bin = bin_folder().unwrap_or_else(|| panic!("{NOT_FOUND}"));
         let user = User::for_server();
         let folder = private_folder(user.as_ref());
-        let watchdog = Watchdog::start(&folder);
+        let watchdog = Watchdog::start("postgres-watchdog", WATCHDOG, &folder);
         let mut private = Self { bin, folder, user, port: free_port(), durable, server: None, watchdog };
         private.initdb();
         // The system's free port may be taken before the server binds it.
@@ -222,9 +223,9 @@ impl Private {
             .arg(self.data())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run initdb of {}: {error}", self.bin.display()));
-        self.watchdog.watch(child.id());
+        self.watchdog.tell(child.id());
         let status = child.wait().expect("initdb is our child");
-        self.watchdog.watch(0);
+        self.watchdog.tell(0);
         assert!(status.success(), "initdb: {status}\n{}", self.log());
     }
 
@@ -239,7 +240,7 @@ impl Private {
             command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
         }
         let child = command.spawn().map_err(|error| error.to_string())?;
-        self.watchdog.watch(child.id());
+        self.watchdog.tell(child.id());
         let child = self.server.insert(child);
         let begin = Instant::now();
         loop {
@@ -269,7 +270,7 @@ impl Private {
             }
             std::thread::sleep(POLL);
         }
-        self.watchdog.watch(0);
+        self.watchdog.tell(0);
     }
 
     fn kill_9(&mut self) {
@@ -282,7 +283,7 @@ impl Private {
             signal("KILL", &doomed);
         }
         server.wait().expect("the server is our child");
-        self.watchdog.watch(0);
+        self.watchdog.tell(0);
     }
 
     /// A program of PostgreSQL as the server's user, writing to the log, out of reach of the terminal's signals.
@@ -320,42 +321,8 @@ impl Private {
 impl Drop for Private {
     fn drop(&mut self) {
         self.stop("QUIT");
-        self.watchdog.finish();
-    }
-}
-
-/// The process that ends the server when this one is gone.
-#[derive(Debug)]
-struct Watchdog {
-    process: Child,
-    line: Option<ChildStdin>,
-}
-
-impl Watchdog {
-    fn start(folder: &Path) -> Self {
-        let mut process = Command::new("sh")
-            .args(["-c", WATCHDOG, "postgres-watchdog"])
-            .arg(folder)
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell for the watchdog");
-        let line = process.stdin.take();
-        Self { process, line }
-    }
-
-    fn watch(&mut self, process: u32) {
-        let line = self.line.as_mut().expect("the pipe is open until the end");
-        writeln!(line, "{process}").expect("the watchdog ends after us");
-    }
-
-    fn finish(&mut self) {
-        drop(self.line.take());
-        // Called while dropping, where a second panic would hide the first.
-        _ = self.process.wait();
+        self.watchdog.release();
+        self.watchdog.wait();
     }
 }
 

@@ -1,12 +1,11 @@
 //! What ends the processes that were started here, and removes their folder, when this process is gone however it ended.
 //!
-//! `real.rs` and `make dev-full` start one each. Invariant: only this process holds the writing end of the pipe (std opens
-//! it close-on-exec), so that it closes with us and with nothing else.
+//! `real.rs` and `make dev-full` start one each. Invariant: who is told of leads a process group, all of which is ended.
 
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Child;
+
+use store::testing::watchdog;
 
 /// $1 is a folder; each line read is a process group. Ends them all at the end of input, first by asking.
 const SCRIPT: &str = r#"
@@ -22,40 +21,26 @@ done
 rm -rf "$1"
 "#;
 
-/// The shell that waits.
+/// What ends the process groups that it was told of.
 #[derive(Debug)]
-pub(crate) struct Watchdog {
-    process: Child,
-    line: Option<ChildStdin>,
-}
+pub(crate) struct Watchdog(watchdog::Watchdog);
 
 impl Watchdog {
     /// One that removes a folder in the end.
     pub(crate) fn start(folder: &Path) -> Self {
-        let mut process = Command::new("sh")
-            .args(["-c", SCRIPT, "watchdog"])
-            .arg(folder)
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let line = process.stdin.take();
-        Self { process, line }
+        Self(watchdog::Watchdog::start("watchdog", SCRIPT, folder))
     }
 
     /// A child that leads a process group of its own.
     pub(crate) fn watch(&mut self, child: &Child) {
-        writeln!(self.line.as_mut().unwrap(), "{}", child.id()).unwrap();
+        self.0.tell(child.id());
     }
 
     /// Ends everything now, and waits until it has ended. A child that nobody reaps is still there for the shell, so
     /// its parent gives it here.
     pub(crate) fn end_with(&mut self, child: &mut Child) {
-        drop(self.line.take());
+        self.0.release();
         child.wait().unwrap();
-        self.process.wait().unwrap();
+        self.0.wait();
     }
 }

@@ -1,16 +1,18 @@
 //! The binary as a process: started with an environment of its own, listened to, waited for, killed.
 //!
 //! Tests below `process/` describe a start with [`Program`] and get a [`Process`] that is ready, or what a run ended with.
-//! Invariant: no process outlives the test process, however that ends. A watchdog shell holds the reading end of a pipe
-//! whose other end is ours alone; when the pipe closes, it kills whoever was started and not yet waited for.
+//! Invariant: no process outlives the test process, however that ends: a watchdog kills whoever was started and not yet
+//! waited for.
 
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use store::testing::watchdog::Watchdog;
 
 use super::client::{Client, DEV_TOKEN};
 
@@ -302,17 +304,7 @@ impl Capture {
 }
 
 fn tell_watchdog(sign: char, process: u32) {
-    static KEPT: OnceLock<Mutex<Child>> = OnceLock::new();
-    let watchdog = KEPT.get_or_init(|| {
-        let watchdog = Command::new("sh")
-            .args(["-c", WATCHDOG, "registry-watchdog"])
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Mutex::new(watchdog.unwrap())
-    });
-    writeln!(watchdog.lock().unwrap().stdin.as_mut().unwrap(), "{sign} {process}").unwrap();
+    static KEPT: OnceLock<Mutex<Watchdog>> = OnceLock::new();
+    let watchdog = KEPT.get_or_init(|| Mutex::new(Watchdog::start("registry-watchdog", WATCHDOG, "")));
+    watchdog.lock().unwrap().tell(format_args!("{sign} {process}"));
 }
