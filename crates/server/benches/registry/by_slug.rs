@@ -49,17 +49,8 @@ pub(crate) fn measure(report: &mut Report) -> Outcome {
     for round in 0..=ROUNDS {
         for (server, side) in &mut sides {
             let warming = round == 0;
-            let load = Load {
-                request: &request,
-                deck: None,
-                begins: "",
-                status: 200,
-                address: server.address,
-                connections: CONNECTIONS,
-                length: if warming { WARM_UP } else { ROUND },
-                numbers: 0..u64::MAX,
-                cores: asking,
-            };
+            let length = if warming { WARM_UP } else { ROUND };
+            let load = Load { cores: asking, ..Load::reads(&request, server.address, CONNECTIONS, length) };
             side.round(server, &load, &folder, warming)?;
         }
     }

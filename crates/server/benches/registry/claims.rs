@@ -52,17 +52,8 @@ pub(crate) fn measure(report: &mut Report) -> Outcome {
     let mut sides = [(bare, Side::default()), (registry, Side::default())];
     for round in 0..=scale::rounds() {
         for (server, side) in &mut sides {
-            let load = Load {
-                request: &request,
-                deck: Some(slugs),
-                begins: FOUND,
-                status: 200,
-                address: server.address,
-                connections: CONNECTIONS,
-                length: scale::length(ROUND),
-                numbers: 0..u64::MAX,
-                cores: asking,
-            };
+            let reads = Load::reads(&request, server.address, CONNECTIONS, scale::length(ROUND));
+            let load = Load { deck: Some(slugs), begins: FOUND, cores: asking, ..reads };
             side.round(server, &load, &folder, round == 0)?;
         }
     }

@@ -71,7 +71,22 @@ pub(crate) struct Answered {
     pub(crate) p99_micros: f64,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    /// Reads for so long, on so many connections, each answered with 200.
+    pub(crate) fn reads(request: &'a str, address: SocketAddr, connections: usize, length: Duration) -> Self {
+        Self {
+            request,
+            deck: None,
+            begins: "",
+            status: 200,
+            address,
+            connections,
+            length,
+            numbers: 0..u64::MAX,
+            cores: Cores::All,
+        }
+    }
+
     /// Runs the generator and waits for it.
     pub(crate) fn run(&self, folder: &Folder) -> Outcome<Answered> {
         let file = folder.path().join("request");
