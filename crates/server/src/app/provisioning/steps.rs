@@ -82,12 +82,7 @@ impl App {
             // Somebody else may be at it: that is waited for, within the time that a step has.
             while let Some(left) = self.left_of(id).await? {
                 if left.attempts > 0 && left.due_at.is_some_and(|due| due > ctx.now()) {
-                    return Err(Halt::Fault(IdentityError {
-                        kind: FaultKind::Unavailable,
-                        detail: "the organization of an earlier tenant with this slug is still to be removed"
-                            .to_owned(),
-                        retry_after: None,
-                    }));
+                    return Err(not_yet("the organization of an earlier tenant with this slug is still to be removed"));
                 }
                 Box::pin(self.drive(&ctx, id, Whose::Everybodys)).await?;
                 tokio::time::sleep(LOOK).await;
@@ -160,21 +155,17 @@ impl App {
     /// Lets an account of ours log in again that the freeze of another tenant shut: it belongs to more than that one now.
     /// This work has the account already where that freeze looks for it, so one of the two sees the other.
     async fn let_in(&self, attempt: &Attempt<'_>, account: &AccountId) -> Result<(), Halt> {
-        let switched: Vec<Switched> = {
-            let sharers = self.sharers(attempt.work.tenant_id, account).await?;
-            sharers.iter().filter_map(|other| other.account_switched).collect()
-        };
-        if !attempt.work.account_ours || !switched.iter().any(|one| matches!(one, Switched::Meant | Switched::Off)) {
+        if !attempt.work.account_ours {
             return Ok(());
         }
-        if switched.contains(&Switched::Meant) {
-            return Err(Halt::Fault(IdentityError {
-                kind: FaultKind::Unavailable,
-                detail: "the account is just being shut by the freeze of another tenant".to_owned(),
-                retry_after: None,
-            }));
+        let sharers = self.sharers(attempt.work.tenant_id, account).await?;
+        let switched = |how: Switched| sharers.iter().any(|other| other.account_switched == Some(how));
+        if switched(Switched::Meant) {
+            return Err(not_yet("the account is just being shut by the freeze of another tenant"));
         }
-        self.provider().set_account_enabled(account, true).await?;
+        if switched(Switched::Off) {
+            self.provider().set_account_enabled(account, true).await?;
+        }
         Ok(())
     }
 
@@ -219,6 +210,11 @@ pub(super) fn spec(work: &IdentityWork, wanted: &Wanted, enabled: Option<bool>) 
 pub(super) fn person(work: &IdentityWork) -> Person {
     let name = person_name(work.admin_name.as_deref(), &work.email);
     Person { tenant: work.tenant_id, email: work.email.clone(), first_name: name.first, last_name: name.last }
+}
+
+/// What another tenant's work has to end before this step can be done.
+fn not_yet(detail: &str) -> Halt {
+    Halt::Fault(IdentityError { kind: FaultKind::Unavailable, detail: detail.to_owned(), retry_after: None })
 }
 
 pub(super) fn gone(detail: &str) -> IdentityError {
