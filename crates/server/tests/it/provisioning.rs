@@ -13,14 +13,15 @@ mod waiting;
 
 use std::sync::Arc;
 
+use domain::{Clock as _, IdentityWork, TenantId};
 use serde_json::{Value, json};
 use server::identity::mock::{MockAccount, MockOrganization, MockProvider};
-use store::Store;
 use store::postgres::{PgSettings, PgStore};
 use store::sqlite::SqliteStore;
+use store::{Scope, Store};
 
 use crate::support::server::{eventually, fresh_database};
-use crate::support::setup::{events_of, path_of};
+use crate::support::setup::{events_of, id_of, path_of};
 use crate::support::{Options, Service, StoreKind};
 
 /// A service whose identity provider the test holds.
@@ -86,6 +87,17 @@ impl World {
     async fn told(&self, tenant: &Value) -> Vec<String> {
         let events = events_of(&self.service, tenant).await.into_iter().rev();
         events.map(|event| event.action).filter(|action| action.starts_with("keycloak.")).collect()
+    }
+
+    /// What is written of a tenant's identity work.
+    async fn work(&self, tenant: &Value) -> Option<IdentityWork> {
+        let id = id_of(tenant).parse().unwrap();
+        self.service.store.read(Scope::Platform).await.unwrap().get_identity_work(id).await.unwrap()
+    }
+
+    /// Whose work is due by the service's clock.
+    async fn due(&self) -> Vec<TenantId> {
+        self.service.store.due_identity_work(self.service.clock.now(), 10).await.unwrap()
     }
 
     fn organization(&self, alias: &str) -> Option<MockOrganization> {

@@ -37,15 +37,30 @@ async fn send(realm: &Realm, token: &str, user: &str) -> super::http::Reply {
     realm.as_bearer(token, "PUT", &format!("/users/{user}/execute-actions-email"), Some(actions)).await
 }
 
+/// A realm that mails into a sink, and the account of somebody who is invited in it.
+struct Invited {
+    sink: MailSink,
+    realm: Realm,
+    token: String,
+    user: String,
+}
+
+impl Invited {
+    async fn start() -> Self {
+        let sink = MailSink::start().await;
+        let realm = RealKeycloak::shared().await.realm(RealmOptions::default().smtp(sink.smtp)).await;
+        let token = realm.service_token().await;
+        let user = invited(&realm, &token).await;
+        Self { sink, realm, token, user }
+    }
+}
+
 #[tokio::test]
 async fn an_invited_person_sets_a_password_logs_in_and_out() {
     if left_out() {
         return;
     }
-    let sink = MailSink::start().await;
-    let realm = RealKeycloak::shared().await.realm(RealmOptions::default().smtp(sink.smtp)).await;
-    let token = realm.service_token().await;
-    let user = invited(&realm, &token).await;
+    let Invited { sink, realm, token, user } = Invited::start().await;
     assert_eq!(realm.user(&user).await["attributes"]["tenant_registry"], json!(["acme"]), "the mark is kept");
     assert_eq!(send(&realm, &token, &user).await.status, 204);
     let mail = sink.mail_to(JOERG, 1).await;
@@ -90,10 +105,7 @@ async fn the_sink_shows_mails_as_mailpit_does() {
     if left_out() {
         return;
     }
-    let sink = MailSink::start().await;
-    let realm = RealKeycloak::shared().await.realm(RealmOptions::default().smtp(sink.smtp)).await;
-    let token = realm.service_token().await;
-    let user = invited(&realm, &token).await;
+    let Invited { sink, realm, token, user } = Invited::start().await;
     for _ in 0..2 {
         send(&realm, &token, &user).await.expect(204);
     }

@@ -55,7 +55,11 @@ each_store! {
         let calls = world.mock.journal().len();
         let patch = json!({ "metadata": { "crm": "1" } });
         world.service.admin.patch(&path_of(&made, ""), patch).await.expect(200);
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        eventually("the change was looked at", async || {
+            let work = world.work(&made).await.unwrap();
+            work.done == work.wanted
+        })
+        .await;
         assert_eq!(world.mock.journal().len(), calls);
     }
 }

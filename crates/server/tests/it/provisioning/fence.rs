@@ -17,11 +17,12 @@ each_store! {
         // The mail takes its time, so that the others come while it is under way.
         one.mock.hang(Operation::SendInvitation, 1, Moment::Before);
         let path = path_of(&made, "/provision");
+        let before = one.work(&made).await.unwrap().wanted;
         let worlds = [&one, &two, &one, &two];
         let resends = join_all(worlds.map(|world| world.service.admin.post_empty(&path)));
         let release = async {
             eventually("the mail is under way", async || one.mock.calls(Operation::SendInvitation) == 2).await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            eventually("all have asked", async || one.work(&made).await.unwrap().wanted == before + 4).await;
             one.mock.recover();
         };
         let (answers, ()) = tokio::join!(resends, release);

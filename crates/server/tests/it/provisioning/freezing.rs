@@ -111,7 +111,8 @@ each_store! {
         // Nothing is left to do: another organization of that name would be left alone.
         let calls = world.mock.journal().len();
         world.service.clock.advance(Duration::from_secs(7_200));
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(world.due().await, []);
+        assert!(world.work(&made).await.is_none());
         assert_eq!(world.mock.journal().len(), calls);
     }
 

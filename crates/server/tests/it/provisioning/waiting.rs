@@ -9,6 +9,7 @@ use server::identity::mock::{Moment, Operation};
 use super::World;
 use super::steps::CALLS;
 use crate::support::Options;
+use crate::support::server::eventually;
 use crate::support::setup::each_store;
 
 fn a_second() -> Options {
@@ -42,7 +43,7 @@ each_store! {
         let began = Instant::now();
         let many = join_all(slugs.iter().map(|slug| world.invite(slug)));
         let others = async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            eventually("all of them hang", async || world.mock.calls(Operation::EnsureOrganization) >= 40).await;
             for n in 0..10 {
                 let began = Instant::now();
                 world.service.admin.make_tenant(&format!("other-{n}")).await;
@@ -61,6 +62,6 @@ each_store! {
         for made in &made[1..] {
             world.until_status(made, "provisioned").await;
         }
-        crate::support::server::eventually("the deleted one's is removed", async || world.organization("tenant-0").is_none()).await;
+        eventually("the deleted one's is removed", async || world.organization("tenant-0").is_none()).await;
     }
 }
