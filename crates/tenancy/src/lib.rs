@@ -22,12 +22,21 @@
 
 mod health;
 mod host;
+mod id;
 mod pattern;
 mod prefix;
+mod reason;
+mod redact;
 mod route;
+mod validate;
 
+/// What an implementation of [`Validator`] is annotated with.
+pub use async_trait::async_trait;
 pub use health::{Health, UnknownHealth};
 pub use host::{HostError, is_normal_host, normalize_host, normalize_host_cow};
+pub use id::TenantId;
 pub use pattern::HostPattern;
 pub use prefix::{longest_prefix, path_of, prefix_covers, prefixes_overlap};
+pub use reason::Reason;
 pub use route::{RouteUrl, UrlError};
+pub use validate::{ValidationTarget, Validator, ValidatorFn, Verdict, validator_fn};
