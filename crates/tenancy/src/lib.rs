@@ -27,7 +27,9 @@ mod pattern;
 mod prefix;
 mod reason;
 mod redact;
+mod registry;
 mod route;
+mod sync;
 mod validate;
 
 /// What an implementation of [`Validator`] is annotated with.
@@ -38,5 +40,9 @@ pub use id::TenantId;
 pub use pattern::HostPattern;
 pub use prefix::{longest_prefix, path_of, prefix_covers, prefixes_overlap};
 pub use reason::Reason;
+pub use registry::{
+    HealthEvent, HealthEvents, Refusal, Register, RegistryError, Resolved, TenantConfig, TenantRegistry,
+    TenantRegistryBuilder, TenantStatus,
+};
 pub use route::{RouteUrl, UrlError};
 pub use validate::{ValidationTarget, Validator, ValidatorFn, Verdict, validator_fn};

@@ -1,0 +1,703 @@
+//! The registry: which tenant serves a host, a path or an id, and whether it is fit to.
+//!
+//! Embedders hold a [`TenantRegistry`]. Look-ups read two lock-free maps (`table.rs`) and what a tenant's slot has
+//! published (`slot.rs`), and wait for nobody; changes go through the book lock (who is registered, and where) and the
+//! slot's lock (everything else), always in this order. Validating and building happens in flights (`flight.rs`),
+//! replacing in `replace.rs`, and which verdict leads to which health is said in `standing.rs` alone. Invariants: a tenant
+//! that was never valid is never handed out; a change is seen by look-ups in one step.
+
+mod builder;
+mod config;
+mod error;
+mod events;
+mod flight;
+mod refusal;
+mod replace;
+mod schedule;
+mod slot;
+mod standing;
+mod status;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use foldhash::quality::RandomState;
+use papaya::HashMap;
+use tokio::sync::broadcast;
+
+pub use builder::TenantRegistryBuilder;
+pub use config::TenantConfig;
+pub use error::RegistryError;
+pub use events::HealthEvents;
+pub use refusal::Refusal;
+pub use status::{HealthEvent, Resolved, TenantStatus};
+
+use self::flight::Wanted;
+use self::schedule::Schedule;
+use self::slot::{Slot, Surroundings};
+use self::table::{Looked, Route, Table};
+use crate::health::Health;
+use crate::host::{MAX_NAME, normalize_host_cow};
+use crate::id::TenantId;
+use crate::pattern::is_address;
+use crate::reason::Reason;
+use crate::route::RouteUrl;
+use crate::sync::{Mutex, lock};
+use crate::validate::{Validator, Verdict};
+
+/// More than any id needs, and little enough for a log line and a header.
+const MAX_ID: usize = 255;
+
+/// Whether [`TenantRegistry::register`] waits for the first validation.
+///
+/// ```
+/// use tenancy::Register;
+///
+/// assert_eq!(Register::default(), Register::AwaitFirstValidation);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Register {
+    /// It returns when the tenant is validated, and built if it is lazy.
+    #[default]
+    AwaitFirstValidation,
+    /// It returns at once; a lazy tenant is built by its first request.
+    InBackground,
+}
+
+/// The tenants of a server: who serves which host and path, and who is fit to.
+///
+/// Cheap to clone; all clones are one registry. Look-ups are synchronous and take no lock. What validates or builds needs
+/// a tokio runtime of either flavour; registering tenants that need neither works anywhere.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tenancy::{Refusal, Register, TenantConfig, TenantRegistry};
+///
+/// let registry: TenantRegistry<&str> = TenantRegistry::builder().build();
+/// registry.register("acme", TenantConfig::new("https://acme.example.com", "shop"), Register::default()).await?;
+///
+/// assert_eq!(*registry.resolve_by_host("acme.example.com")?.platform, "shop");
+/// assert_eq!(registry.resolve_by_host("nobody.example.com").unwrap_err(), Refusal::UnknownHost);
+/// # Ok(())
+/// # }
+/// ```
+pub struct TenantRegistry<P> {
+    inner: Arc<Inner<P>>,
+}
+
+pub(crate) struct Inner<P> {
+    /// Held while tenants or routes come or go; before any slot's lock.
+    book: Mutex<()>,
+    tenants: HashMap<TenantId, Arc<Slot<P>>, RandomState>,
+    exact: Table<P>,
+    /// Keyed by what stands behind `*.`.
+    wild: Table<P>,
+    validator: Option<Arc<dyn Validator>>,
+    settings: Settings,
+    around: Surroundings,
+    schedule: Schedule<P>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    auto_validate: bool,
+    recheck_every: Option<Duration>,
+    validation_timeout: Duration,
+    factory_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            auto_validate: true,
+            recheck_every: None,
+            validation_timeout: Duration::from_secs(10),
+            factory_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl<P> Clone for TenantRegistry<P> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<P> fmt::Debug for TenantRegistry<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantRegistry").field("tenants", &self.inner.tenants.len()).finish_non_exhaustive()
+    }
+}
+
+/// Look-ups.
+impl<P: Send + Sync + 'static> TenantRegistry<P> {
+    /// Who serves `host`: as [`resolve_by_request`](Self::resolve_by_request) with the path `/`.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: the host is nobody's, or whose it is may not be served.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
+    /// # let registry = TenantRegistry::builder().build();
+    /// # registry.register("acme", TenantConfig::new("https://acme.example.com", ()), Register::default()).await.unwrap();
+    /// let resolved = registry.resolve_by_host("Acme.Example.com:8443").unwrap();
+    /// assert_eq!(resolved.tenant_id, "acme");
+    /// # }
+    /// ```
+    #[inline]
+    pub fn resolve_by_host(&self, host: &str) -> Result<Resolved<P>, Refusal> {
+        self.resolve_by_request(host, "/")
+    }
+
+    /// Who serves `path` on `host`: the longest path prefix on a segment boundary, on the exact host, or if that is
+    /// not registered on the wildcard one label above.
+    ///
+    /// Takes no lock, and allocates nothing for a host in normal form. The host may be as a request spells it; the
+    /// path is matched as it stands, neither decoded nor folded.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: nobody is reached there ([`Refusal::UnknownHost`], also for what is no host), or whoever is may
+    /// not be served.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Refusal, Register, TenantConfig, TenantRegistry};
+    /// # let registry = TenantRegistry::builder().build();
+    /// # registry.register("api", TenantConfig::new("https://example.com/api", ()), Register::default()).await.unwrap();
+    /// assert_eq!(registry.resolve_by_request("example.com", "/api/orders").unwrap().tenant_id, "api");
+    /// assert_eq!(registry.resolve_by_request("example.com", "/apis").unwrap_err(), Refusal::UnknownHost);
+    /// # }
+    /// ```
+    pub fn resolve_by_request(&self, host: &str, path: &str) -> Result<Resolved<P>, Refusal> {
+        self.inner.find(host, |table, key| table.resolve(key, path)).unwrap_or(Err(Refusal::UnknownHost))
+    }
+
+    /// The tenant of this id.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: nobody has the id ([`Refusal::UnknownTenant`]), or the tenant may not be served.
+    ///
+    /// ```
+    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
+    /// assert_eq!(registry.get("acme").unwrap_err(), tenancy::Refusal::UnknownTenant);
+    /// ```
+    pub fn get(&self, tenant_id: &str) -> Result<Resolved<P>, Refusal> {
+        let guard = self.inner.tenants.guard();
+        match self.inner.tenants.get(tenant_id, &guard) {
+            Some(slot) => slot.published().resolve(),
+            None => Err(Refusal::UnknownTenant),
+        }
+    }
+
+    /// As [`resolve_by_host`](Self::resolve_by_host), and builds the platform of a lazy tenant, once for all who ask.
+    ///
+    /// # Errors
+    /// As [`resolve_by_host`](Self::resolve_by_host); a factory that fails leaves the tenant disabled.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
+    /// # let registry = TenantRegistry::builder().build();
+    /// let config = TenantConfig::lazy("https://beta.example.com", || async { Ok::<_, String>("built") });
+    /// registry.register("beta", config, Register::InBackground).await.unwrap();
+    /// assert_eq!(*registry.resolve_lazy("beta.example.com").await.unwrap().platform, "built");
+    /// # }
+    /// ```
+    pub async fn resolve_lazy(&self, host: &str) -> Result<Resolved<P>, Refusal> {
+        self.resolve_lazy_request(host, "/").await
+    }
+
+    /// As [`resolve_by_request`](Self::resolve_by_request), and builds the platform of a lazy tenant, once for all who
+    /// ask. It waits for a first validation that is under way, and begins none.
+    ///
+    /// # Errors
+    /// As [`resolve_by_request`](Self::resolve_by_request); a factory that fails leaves the tenant disabled.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Refusal, Register, TenantConfig, TenantRegistry};
+    /// # let registry: TenantRegistry<()> = TenantRegistry::builder().build();
+    /// let config = TenantConfig::lazy("https://example.com/beta", || async { Err("no database") });
+    /// registry.register("beta", config, Register::InBackground).await.unwrap();
+    /// let refusal = registry.resolve_lazy_request("example.com", "/beta/x").await.unwrap_err();
+    /// assert_eq!(refusal, Refusal::Disabled { reason: "no database".into() });
+    /// # }
+    /// ```
+    pub async fn resolve_lazy_request(&self, host: &str, path: &str) -> Result<Resolved<P>, Refusal> {
+        let answer = self.resolve_by_request(host, path);
+        if !matches!(answer, Err(Refusal::Pending { .. })) {
+            return answer;
+        }
+        let slot = self.inner.find(host, |table, key| table.slot(key, path));
+        if let Some(slot) = slot {
+            self.inner.build_for_request(&slot).await;
+        }
+        self.resolve_by_request(host, path)
+    }
+
+    /// As [`get`](Self::get), and builds the platform of a lazy tenant, once for all who ask.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); a factory that fails leaves the tenant disabled.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
+    /// # let registry = TenantRegistry::builder().build();
+    /// let config = TenantConfig::lazy("https://beta.example.com", || async { Ok::<_, String>("built") });
+    /// registry.register("beta", config, Register::InBackground).await.unwrap();
+    /// assert!(registry.get("beta").is_err());
+    /// assert!(registry.get_lazy("beta").await.is_ok());
+    /// # }
+    /// ```
+    pub async fn get_lazy(&self, tenant_id: &str) -> Result<Resolved<P>, Refusal> {
+        let answer = self.get(tenant_id);
+        if !matches!(answer, Err(Refusal::Pending { .. })) {
+            return answer;
+        }
+        if let Some(slot) = self.inner.slot(tenant_id) {
+            self.inner.build_for_request(&slot).await;
+        }
+        self.get(tenant_id)
+    }
+}
+
+/// Changes, and what is known.
+impl<P: Send + Sync + 'static> TenantRegistry<P> {
+    /// A registry is made with this.
+    ///
+    /// ```
+    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
+    /// # drop(registry);
+    /// ```
+    pub fn builder() -> TenantRegistryBuilder<P> {
+        TenantRegistryBuilder::default()
+    }
+
+    fn new(
+        validator: Option<Arc<dyn Validator>>,
+        settings: Settings,
+        clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    ) -> Self {
+        // Without a validator there is nothing to find out.
+        let recheck_every = settings.recheck_every.filter(|_| validator.is_some());
+        let inner = Inner {
+            book: Mutex::new(()),
+            tenants: HashMap::with_hasher(RandomState::default()),
+            exact: Table::new(),
+            wild: Table::new(),
+            validator,
+            settings,
+            around: Surroundings { clock, events: broadcast::Sender::new(events::BUFFER) },
+            schedule: Schedule::new(recheck_every),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Adds a tenant, and has it validated unless the registry was built otherwise.
+    ///
+    /// A tenant whose first validation fails, or whose factory does, is registered all the same; the status says how it
+    /// stands. Dropping the future once it was polled stops neither the registration nor the validation.
+    ///
+    /// # Errors
+    /// [`RegistryError::InvalidUrl`], [`RegistryError::InvalidTenantId`], [`RegistryError::AlreadyRegistered`],
+    /// [`RegistryError::RouteTaken`]: nothing has changed. [`RegistryError::UnknownTenant`]: it left while it was
+    /// validated.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use tenancy::{Health, Register, TenantConfig, TenantRegistry};
+    ///
+    /// let registry = TenantRegistry::builder().build();
+    /// let config = TenantConfig::new("https://acme.example.com", "platform");
+    /// let status = registry.register("acme", config, Register::AwaitFirstValidation).await.unwrap();
+    /// assert_eq!(status.health, Health::Healthy);
+    /// # }
+    /// ```
+    pub async fn register(
+        &self,
+        tenant_id: impl Into<TenantId>,
+        config: TenantConfig<P>,
+        how: Register,
+    ) -> Result<TenantStatus, RegistryError> {
+        let inner = &self.inner;
+        let tenant_id = tenant_id.into();
+        check_id(&tenant_id)?;
+        let draft = config.draft()?;
+        let lazy = matches!(draft.source, config::Source::Lazy(_));
+        let valid_at = inner.validator.is_none().then(|| (inner.around.clock)());
+        let slot = Arc::new(Slot::new(tenant_id.clone(), draft, valid_at));
+        inner.enter_tenant(&tenant_id, &slot)?;
+        inner.schedule.follow(inner);
+
+        let validate = inner.validator.is_some() && inner.settings.auto_validate;
+        let build = lazy && how == Register::AwaitFirstValidation && (validate || inner.validator.is_none());
+        if !validate && !build {
+            return Ok(slot.read().status());
+        }
+        let wanted = Wanted { validate, build };
+        if how == Register::InBackground {
+            let status = slot.read().status();
+            inner.board(&slot, wanted);
+            return Ok(status);
+        }
+        inner.fly(&slot, wanted).await.map(|status| *status).ok_or(RegistryError::UnknownTenant { tenant_id })
+    }
+
+    /// Gives a tenant another configuration without a gap: the old one serves until the new one is valid and built, and
+    /// then the switch is one step. Always validates; competing calls go one after another, and wait for a validation
+    /// under way. Dropping the future before the end leaves everything as it was.
+    ///
+    /// # Errors
+    /// [`RegistryError::InvalidUrl`], [`RegistryError::RouteTaken`], [`RegistryError::ReplacementRefused`],
+    /// [`RegistryError::UnknownTenant`]: nothing has changed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
+    /// # let registry = TenantRegistry::builder().build();
+    /// # registry.register("acme", TenantConfig::new("https://acme.example.com", 1), Register::default()).await.unwrap();
+    /// let status = registry.replace("acme", TenantConfig::new("https://acme.example.com", 2)).await.unwrap();
+    /// assert_eq!(status.config_version, 2);
+    /// assert_eq!(*registry.get("acme").unwrap().platform, 2);
+    /// # }
+    /// ```
+    pub async fn replace(&self, tenant_id: &str, config: TenantConfig<P>) -> Result<TenantStatus, RegistryError> {
+        let draft = config.draft()?;
+        let slot = self.inner.slot(tenant_id).ok_or_else(|| unknown(tenant_id))?;
+        self.inner.replace(&slot, draft).await
+    }
+
+    /// Validates a tenant now, and builds it if it is lazy and not built. Concurrent calls share one validation, which
+    /// runs on if its callers are dropped.
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownTenant`], also if the tenant left meanwhile.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Health, Register, TenantConfig, TenantRegistry, ValidationTarget, Verdict, validator_fn};
+    /// let validator = validator_fn(|_: ValidationTarget| async { Verdict::Valid });
+    /// let registry = TenantRegistry::builder().validator(validator).auto_validate(false).build();
+    /// registry.register("acme", TenantConfig::new("https://acme.example.com", ()), Register::default()).await.unwrap();
+    /// assert_eq!(registry.health("acme"), Some(Health::Pending));
+    /// assert_eq!(registry.recheck("acme").await.unwrap().health, Health::Healthy);
+    /// # }
+    /// ```
+    pub async fn recheck(&self, tenant_id: &str) -> Result<TenantStatus, RegistryError> {
+        let slot = self.inner.slot(tenant_id).ok_or_else(|| unknown(tenant_id))?;
+        let wanted = Wanted { validate: true, build: true };
+        let landed = match self.inner.check_at_once(&slot) {
+            Some(landed) => landed,
+            None => self.inner.fly(&slot, wanted).await,
+        };
+        landed.map(|status| *status).ok_or_else(|| unknown(tenant_id))
+    }
+
+    /// Refuses a tenant whatever its health, until [`resume`](Self::resume): the control plane's word, not the server's
+    /// finding. Another reason replaces the one before. Says whether the tenant is registered and something changed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Refusal, Register, TenantConfig, TenantRegistry};
+    /// # let registry = TenantRegistry::builder().build();
+    /// # registry.register("acme", TenantConfig::new("https://acme.example.com", ()), Register::default()).await.unwrap();
+    /// assert!(registry.suspend("acme", "not paid"));
+    /// assert_eq!(registry.get("acme").unwrap_err(), Refusal::Suspended { reason: "not paid".into() });
+    /// assert!(!registry.suspend("nobody", "not paid"));
+    /// # }
+    /// ```
+    pub fn suspend(&self, tenant_id: &str, reason: impl Into<Reason>) -> bool {
+        self.inner.set_suspended(tenant_id, Some(reason.into()))
+    }
+
+    /// Takes a suspension back. Says whether the tenant is registered and was suspended.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
+    /// # let registry = TenantRegistry::builder().build();
+    /// # registry.register("acme", TenantConfig::new("https://acme.example.com", ()), Register::default()).await.unwrap();
+    /// registry.suspend("acme", "not paid");
+    /// assert!(registry.resume("acme") && registry.get("acme").is_ok());
+    /// assert!(!registry.resume("acme"));
+    /// # }
+    /// ```
+    pub fn resume(&self, tenant_id: &str) -> bool {
+        self.inner.set_suspended(tenant_id, None)
+    }
+
+    /// The health of a tenant, if it is registered. Suspension is no health: see [`status`](Self::status).
+    ///
+    /// ```
+    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
+    /// assert_eq!(registry.health("nobody"), None);
+    /// ```
+    #[must_use]
+    pub fn health(&self, tenant_id: &str) -> Option<Health> {
+        let slot = self.inner.slot(tenant_id)?;
+        let state = slot.read();
+        state.registered.then_some(state.standing.health)
+    }
+
+    /// How a tenant stands, if it is registered.
+    ///
+    /// ```
+    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
+    /// assert_eq!(registry.status("nobody"), None);
+    /// ```
+    #[must_use]
+    pub fn status(&self, tenant_id: &str) -> Option<TenantStatus> {
+        let slot = self.inner.slot(tenant_id)?;
+        let state = slot.read();
+        state.registered.then(|| state.status())
+    }
+
+    /// How every tenant stands, by id. Tenants that come or go meanwhile may be in it or not.
+    ///
+    /// ```
+    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
+    /// assert!(registry.list().is_empty());
+    /// ```
+    #[must_use]
+    pub fn list(&self) -> Vec<TenantStatus> {
+        let slots: Vec<Arc<Slot<P>>> = self.inner.tenants.pin().values().cloned().collect();
+        let status = |slot: &Arc<Slot<P>>| {
+            let state = slot.read();
+            state.registered.then(|| state.status())
+        };
+        let mut list: Vec<TenantStatus> = slots.iter().filter_map(status).collect();
+        list.sort_unstable_by(|a, b| a.tenant_id.cmp(&b.tenant_id));
+        list
+    }
+
+    /// How many tenants are registered.
+    ///
+    /// ```
+    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
+    /// assert_eq!(registry.len(), 0);
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.tenants.len()
+    }
+
+    /// Whether nobody is registered.
+    ///
+    /// ```
+    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
+    /// assert!(registry.is_empty());
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inner.tenants.is_empty()
+    }
+
+    /// Every change of health from now on, and who comes and goes. At least 1,024 events wait for a slow subscriber;
+    /// one that loses some is told how many.
+    ///
+    /// ```
+    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
+    /// let events = registry.subscribe();
+    /// # drop(events);
+    /// ```
+    #[must_use]
+    pub fn subscribe(&self) -> HealthEvents {
+        HealthEvents::new(self.inner.around.events.subscribe())
+    }
+
+    /// Removes a tenant: its routes are nobody's from now on. Requests in flight finish with the platform they hold.
+    /// Says whether it was registered.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
+    /// # let registry = TenantRegistry::builder().build();
+    /// # registry.register("acme", TenantConfig::new("https://acme.example.com", ()), Register::default()).await.unwrap();
+    /// assert!(registry.unregister("acme") && registry.resolve_by_host("acme.example.com").is_err());
+    /// assert!(!registry.unregister("acme"));
+    /// # }
+    /// ```
+    pub fn unregister(&self, tenant_id: &str) -> bool {
+        self.inner.strike_tenant(tenant_id)
+    }
+}
+
+impl<P: Send + Sync + 'static> Inner<P> {
+    /// Asks the tables for `host` in the order in which they count.
+    #[inline]
+    fn find<T>(&self, host: &str, look: impl Fn(&Table<P>, &str) -> Looked<T>) -> Option<T> {
+        // Every key is in normal form, and so is what equals one: only who is not found needs to be normalised.
+        if host.len() <= MAX_NAME {
+            match look(&self.exact, host) {
+                Looked::Found(answer) => return Some(answer),
+                Looked::Shadowed => return None,
+                Looked::Absent => {}
+            }
+        }
+        self.find_normalised(host, look)
+    }
+
+    #[inline(never)]
+    fn find_normalised<T>(&self, host: &str, look: impl Fn(&Table<P>, &str) -> Looked<T>) -> Option<T> {
+        let normal = normalize_host_cow(host).ok()?;
+        if *normal != *host {
+            match look(&self.exact, &normal) {
+                Looked::Found(answer) => return Some(answer),
+                Looked::Shadowed => return None,
+                Looked::Absent => {}
+            }
+        }
+        if self.wild.is_empty() || is_address(&normal) {
+            return None;
+        }
+        let (_, parent) = normal.split_once('.')?;
+        match look(&self.wild, parent) {
+            Looked::Found(answer) => Some(answer),
+            Looked::Shadowed | Looked::Absent => None,
+        }
+    }
+
+    fn slot(&self, tenant_id: &str) -> Option<Arc<Slot<P>>> {
+        self.tenants.pin().get(tenant_id).cloned()
+    }
+
+    fn table(&self, route: &RouteUrl) -> &Table<P> {
+        if route.is_wildcard() { &self.wild } else { &self.exact }
+    }
+
+    /// What the route's table has it under.
+    fn key(route: &RouteUrl) -> &str {
+        let host = route.host().as_str();
+        host.strip_prefix("*.").unwrap_or(host)
+    }
+
+    fn enter_tenant(&self, tenant_id: &TenantId, slot: &Arc<Slot<P>>) -> Result<(), RegistryError> {
+        let _book = lock(&self.book);
+        let tenants = self.tenants.pin();
+        if tenants.contains_key(&**tenant_id) {
+            return Err(RegistryError::AlreadyRegistered { tenant_id: tenant_id.clone() });
+        }
+        // Nobody knows the slot yet: its lock is free.
+        for route in &slot.read().routes {
+            let (host, path) = route.key();
+            if let Some(held) = self.table(route).holder(Self::key(route), path) {
+                let holder = held.slot.read().tenant_id.clone();
+                return Err(RegistryError::RouteTaken { host: host.to_owned(), path: path.to_owned(), holder });
+            }
+        }
+        slot.arrive(&self.around, |state| {
+            tenants.insert(tenant_id.clone(), Arc::clone(slot));
+            for (route, number) in state.routes.iter().zip(&state.numbers) {
+                self.enter(slot, route, *number, true);
+            }
+        });
+        Ok(())
+    }
+
+    fn strike_tenant(&self, tenant_id: &str) -> bool {
+        let book = lock(&self.book);
+        let Some(slot) = self.slot(tenant_id) else { return false };
+        let remains = slot.leave(&self.around);
+        let (routes, numbers, reserved) = {
+            let mut state = slot.read();
+            (state.routes.clone(), state.numbers.clone(), std::mem::take(&mut state.reserved))
+        };
+        for (route, number) in routes.iter().zip(&numbers) {
+            self.strike(&slot, route, *number, true);
+        }
+        for (route, number) in &reserved {
+            self.strike(&slot, route, *number, false);
+        }
+        self.tenants.pin().remove(tenant_id);
+        drop(book);
+        // Other people's values go after the lock: their `drop` may come back here.
+        drop(remains);
+        true
+    }
+
+    /// Under the book lock, of a route that nobody else holds.
+    fn enter(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32, settled: bool) {
+        let entry = Route { slot: Arc::clone(slot), number };
+        self.table(route).insert(Self::key(route), route.prefix(), entry, settled);
+    }
+
+    /// Under the book lock.
+    fn strike(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32, settled: bool) {
+        self.table(route).remove(Self::key(route), route.prefix(), slot, number, settled);
+    }
+
+    fn set_suspended(&self, tenant_id: &str, reason: Option<Reason>) -> bool {
+        let Some(slot) = self.slot(tenant_id) else { return false };
+        slot.change(&self.around, |state| {
+            let changes = state.registered && state.suspended != reason;
+            if changes {
+                state.suspended = reason;
+            }
+            changes
+        })
+    }
+
+    /// Where there is nothing to wait for: without a validator a built tenant is valid when it is asked. None where a
+    /// flight is needed.
+    fn check_at_once(&self, slot: &Arc<Slot<P>>) -> Option<flight::Landed> {
+        if self.validator.is_some() || slot.read().to_build().is_some() {
+            return None;
+        }
+        let now = (self.around.clock)();
+        Some(slot.change(&self.around, |state| {
+            state.registered.then(|| {
+                state.found(&Verdict::Valid, now);
+                Box::new(state.status())
+            })
+        }))
+    }
+
+    /// Has a lazy tenant built that waits for nothing else, or for a validation that is under way.
+    async fn build_for_request(self: &Arc<Self>, slot: &Arc<Slot<P>>) {
+        let worth_it = {
+            let state = slot.read();
+            state.waits_for_request() && (state.to_build().is_some() || state.flight.is_some())
+        };
+        if worth_it {
+            self.fly(slot, Wanted { validate: false, build: true }).await;
+        }
+    }
+}
+
+/// # Errors
+/// [`RegistryError::InvalidTenantId`].
+fn check_id(tenant_id: &TenantId) -> Result<(), RegistryError> {
+    let problem = if tenant_id.is_empty() {
+        "it is empty"
+    } else if tenant_id.len() > MAX_ID {
+        "it is longer than 255 bytes"
+    } else if tenant_id.chars().any(char::is_control) {
+        "it holds a control character"
+    } else {
+        return Ok(());
+    };
+    Err(RegistryError::InvalidTenantId { tenant_id: tenant_id.clone(), reason: problem.into() })
+}
+
+fn unknown(tenant_id: &str) -> RegistryError {
+    RegistryError::UnknownTenant { tenant_id: tenant_id.into() }
+}

@@ -1,0 +1,137 @@
+//! Replacing a tenant's configuration without a gap.
+//!
+//! The new one is validated and built beside the old one, which serves until then; the switch is one step under the
+//! tenant's lock. All of it runs in the caller's future, so that a caller who drops it has replaced nothing. Invariant:
+//! whichever way it ends, every route that was reserved is either the tenant's or free again.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::config::{Draft, Source, target};
+use super::error::RegistryError;
+use super::flight::or_left;
+use super::slot::{Replacement, Slot};
+use super::status::TenantStatus;
+use crate::sync::lock;
+use crate::validate::Verdict;
+
+impl<P: Send + Sync + 'static> Inner<P> {
+    pub(crate) async fn replace(&self, slot: &Arc<Slot<P>>, draft: Draft<P>) -> Result<TenantStatus, RegistryError> {
+        let tenant_id = slot.read().tenant_id.clone();
+        let unknown = || RegistryError::UnknownTenant { tenant_id: tenant_id.clone() };
+        let refused = |reason| RegistryError::ReplacementRefused { tenant_id: tenant_id.clone(), reason };
+
+        let _turn = or_left(slot, slot.turn.lock()).await.ok_or_else(unknown)?;
+        let reservation = self.reserve(slot, &draft)?;
+        let target = target(&tenant_id, &draft.routes, draft.extras.as_deref());
+        match or_left(slot, self.validate(target)).await.ok_or_else(unknown)? {
+            Verdict::Valid => {}
+            Verdict::Transient(reason) | Verdict::Permanent(reason) => return Err(refused(reason)),
+        }
+        let (factory, platform) = match draft.source {
+            Source::Ready(platform) => (None, platform),
+            Source::Lazy(factory) => {
+                let building = self.build(Arc::clone(&factory));
+                let built = or_left(slot, building).await.ok_or_else(unknown)?;
+                (Some(factory), built.map_err(refused)?)
+            }
+        };
+        let numbers = reservation.numbers.clone();
+        let new = Replacement { routes: draft.routes, numbers, extras: draft.extras, factory, platform };
+        reservation.redeem(new).ok_or_else(unknown)
+    }
+
+    /// Keeps the draft's routes for the tenant, which holds some of them already as a rule.
+    fn reserve<'a>(&'a self, slot: &'a Arc<Slot<P>>, draft: &Draft<P>) -> Result<Reservation<'a, P>, RegistryError> {
+        let _book = lock(&self.book);
+        for route in &draft.routes {
+            let (host, path) = route.key();
+            if let Some(held) = self.table(route).holder(Self::key(route), path)
+                && !Arc::ptr_eq(&held.slot, slot)
+            {
+                let holder = held.slot.read().tenant_id.clone();
+                return Err(RegistryError::RouteTaken { host: host.to_owned(), path: path.to_owned(), holder });
+            }
+        }
+        let mut state = slot.read();
+        if !state.registered {
+            return Err(RegistryError::UnknownTenant { tenant_id: state.tenant_id.clone() });
+        }
+        let mut numbers = Vec::with_capacity(draft.routes.len());
+        for route in &draft.routes {
+            let held = state.routes.iter().position(|held| held.same_route(route));
+            numbers.push(match held {
+                Some(at) => state.numbers[at],
+                None => {
+                    let number = state.number();
+                    state.reserved.push((route.clone(), number));
+                    number
+                }
+            });
+        }
+        let reserved = state.reserved.clone();
+        drop(state);
+        for (route, number) in &reserved {
+            self.enter(slot, route, *number, false);
+        }
+        Ok(Reservation { inner: self, slot, numbers: numbers.into_boxed_slice(), redeemed: false })
+    }
+}
+
+/// Routes that are kept until the replacement is decided.
+struct Reservation<'a, P: Send + Sync + 'static> {
+    inner: &'a Inner<P>,
+    slot: &'a Arc<Slot<P>>,
+    /// The number of each route of the new configuration.
+    numbers: Box<[u32]>,
+    redeemed: bool,
+}
+
+impl<P: Send + Sync + 'static> Reservation<'_, P> {
+    /// The switch. None if the tenant left.
+    fn redeem(mut self, new: Replacement<P>) -> Option<TenantStatus> {
+        let Inner { around, schedule, .. } = self.inner;
+        let now = (around.clock)();
+        let next = schedule.next(0);
+        let book = lock(&self.inner.book);
+        let switched = self.slot.change(around, |state| {
+            if !state.registered {
+                return Err(new);
+            }
+            let reserved = std::mem::take(&mut state.reserved);
+            let before = state.take_over(new, now);
+            state.next_check_at = next.and_then(|delay| now.checked_add(delay));
+            Ok((before, reserved, state.status(), state.numbers.clone()))
+        });
+        let Ok(((remains, routes, numbers), reserved, status, kept)) = switched else {
+            drop(book);
+            return None;
+        };
+        for (route, _) in &reserved {
+            self.inner.table(route).settle(Inner::<P>::key(route));
+        }
+        for (route, number) in routes.iter().zip(&numbers).filter(|(_, number)| !kept.contains(number)) {
+            self.inner.strike(self.slot, route, *number, true);
+        }
+        drop(book);
+        drop(remains);
+        self.redeemed = true;
+        if let Some(delay) = next {
+            schedule.put(self.slot, delay);
+        }
+        Some(status)
+    }
+}
+
+impl<P: Send + Sync + 'static> Drop for Reservation<'_, P> {
+    fn drop(&mut self) {
+        if self.redeemed {
+            return;
+        }
+        let _book = lock(&self.inner.book);
+        let reserved = std::mem::take(&mut self.slot.read().reserved);
+        for (route, number) in &reserved {
+            self.inner.strike(self.slot, route, *number, false);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Which tenant holds which route, for look-ups that wait for nobody.
+//!
+//! `registry/mod.rs` keeps one [`Table`] of exact hosts and one of wildcards, keyed by what stands behind `*.`. It
+//! changes them under the registry's book lock; look-ups read them without one. A host's own route stands beside its
+//! key, since most tenants own a whole host; prefixes are in a second map, asked once per segment of the path.
+//! Invariants: a route counts only while its slot says so ([`Published::owns`](super::slot::Published::owns)), so that a tenant's routes change in one
+//! step whatever stands here; keys are in normal form.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use papaya::{Equivalent, HashMap};
+
+use super::refusal::Refusal;
+use super::slot::Slot;
+use super::status::Resolved;
+use crate::prefix::path_of;
+
+/// A route in a table: whose it is, and the number under which its slot knows it.
+pub(crate) struct Route<P> {
+    pub(crate) slot: Arc<Slot<P>>,
+    pub(crate) number: u32,
+}
+
+impl<P> Clone for Route<P> {
+    fn clone(&self) -> Self {
+        Self { slot: Arc::clone(&self.slot), number: self.number }
+    }
+}
+
+/// What is known under one host.
+struct Host<P> {
+    /// The route that owns the host where no prefix does.
+    root: Option<Route<P>>,
+    /// How many prefixes there are.
+    prefixes: u32,
+    /// No prefix has more segments than this.
+    deepest: u32,
+    /// How many routes are more than reserved: what makes an exact host shadow a wildcard.
+    settled: u32,
+}
+
+impl<P> Clone for Host<P> {
+    fn clone(&self) -> Self {
+        Self { root: self.root.clone(), ..*self }
+    }
+}
+
+impl<P> Default for Host<P> {
+    fn default() -> Self {
+        Self { root: None, prefixes: 0, deepest: 0, settled: 0 }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+struct PrefixKey {
+    host: Box<str>,
+    prefix: Box<str>,
+}
+
+struct PrefixRef<'a> {
+    host: &'a str,
+    prefix: &'a str,
+}
+
+impl Hash for PrefixKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        PrefixRef { host: &self.host, prefix: &self.prefix }.hash(state);
+    }
+}
+
+impl Hash for PrefixRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.host.hash(state);
+        self.prefix.hash(state);
+    }
+}
+
+impl Equivalent<PrefixKey> for PrefixRef<'_> {
+    fn equivalent(&self, key: &PrefixKey) -> bool {
+        *self.prefix == *key.prefix && *self.host == *key.host
+    }
+}
+
+/// What a table says of a host and a path.
+pub(crate) enum Looked<T> {
+    Found(T),
+    /// The host is here, and nothing of it covers the path: nobody else may answer either.
+    Shadowed,
+    Absent,
+}
+
+pub(crate) struct Table<P> {
+    hosts: HashMap<Box<str>, Host<P>, RandomState>,
+    prefixes: HashMap<PrefixKey, Route<P>, RandomState>,
+}
+
+impl<P> Table<P> {
+    pub(crate) fn new() -> Self {
+        Self {
+            hosts: HashMap::with_hasher(RandomState::default()),
+            prefixes: HashMap::with_hasher(RandomState::default()),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// Who serves `path` on `host`.
+    #[inline]
+    pub(crate) fn resolve(&self, host: &str, path: &str) -> Looked<Result<Resolved<P>, Refusal>> {
+        let guard = self.hosts.guard();
+        let Some(held) = self.hosts.get(host, &guard) else {
+            return Looked::Absent;
+        };
+        if held.deepest > 0
+            && path.len() > 1
+            && let Some(answer) = self.resolve_prefix(held, host, path)
+        {
+            return Looked::Found(answer);
+        }
+        if let Some(root) = &held.root {
+            let published = root.slot.published();
+            if published.owns(root.number) {
+                return Looked::Found(published.resolve());
+            }
+        }
+        held.without_route()
+    }
+
+    #[inline(never)]
+    fn resolve_prefix(&self, held: &Host<P>, host: &str, path: &str) -> Option<Result<Resolved<P>, Refusal>> {
+        let guard = self.prefixes.guard();
+        prefixes_of(path, held.deepest).find_map(|prefix| {
+            let route = self.prefixes.get(&PrefixRef { host, prefix }, &guard)?;
+            let published = route.slot.published();
+            published.owns(route.number).then(|| published.resolve())
+        })
+    }
+
+    /// The slot that answers for `path` on `host`, refused or not.
+    pub(crate) fn slot(&self, host: &str, path: &str) -> Looked<Arc<Slot<P>>> {
+        let guard = self.hosts.guard();
+        let Some(held) = self.hosts.get(host, &guard) else {
+            return Looked::Absent;
+        };
+        let prefixes = self.prefixes.guard();
+        let deeper = prefixes_of(path, held.deepest)
+            .filter_map(|prefix| self.prefixes.get(&PrefixRef { host, prefix }, &prefixes));
+        match deeper.chain(&held.root).find(|route| route.slot.published().owns(route.number)) {
+            Some(route) => Looked::Found(Arc::clone(&route.slot)),
+            None => held.without_route(),
+        }
+    }
+
+    /// The slot that holds, or has reserved, this very route.
+    pub(crate) fn holder(&self, host: &str, prefix: &str) -> Option<Route<P>> {
+        if prefix == "/" {
+            return self.hosts.pin().get(host).and_then(|held| held.root.clone());
+        }
+        self.prefixes.pin().get(&PrefixRef { host, prefix }).cloned()
+    }
+
+    /// Enters a route that nobody holds. Under the book lock.
+    pub(crate) fn insert(&self, host: &str, prefix: &str, route: Route<P>, settled: bool) {
+        let hosts = self.hosts.pin();
+        let mut held = hosts.get(host).cloned().unwrap_or_default();
+        held.settled += u32::from(settled);
+        if prefix == "/" {
+            held.root = Some(route);
+        } else {
+            held.prefixes += 1;
+            held.deepest = held.deepest.max(segments(prefix));
+            self.prefixes.pin().insert(PrefixKey { host: host.into(), prefix: prefix.into() }, route);
+        }
+        hosts.insert(host.into(), held);
+    }
+
+    /// A reserved route is one like any other from now on. Under the book lock.
+    pub(crate) fn settle(&self, host: &str) {
+        let hosts = self.hosts.pin();
+        if let Some(mut held) = hosts.get(host).cloned() {
+            held.settled += 1;
+            hosts.insert(host.into(), held);
+        }
+    }
+
+    /// Takes a route out that `slot` holds under `number`; one that it holds no longer stays. Under the book lock.
+    pub(crate) fn remove(&self, host: &str, prefix: &str, slot: &Arc<Slot<P>>, number: u32, settled: bool) {
+        let is_it = |route: &Route<P>| route.number == number && Arc::ptr_eq(&route.slot, slot);
+        let hosts = self.hosts.pin();
+        let Some(mut held) = hosts.get(host).cloned() else { return };
+        if prefix == "/" {
+            if !held.root.as_ref().is_some_and(is_it) {
+                return;
+            }
+            held.root = None;
+        } else {
+            let prefixes = self.prefixes.pin();
+            let key = PrefixRef { host, prefix };
+            if !prefixes.get(&key).is_some_and(is_it) {
+                return;
+            }
+            prefixes.remove(&key);
+            held.prefixes -= 1;
+            if held.prefixes == 0 {
+                held.deepest = 0;
+            }
+        }
+        held.settled -= u32::from(settled);
+        if held.root.is_none() && held.prefixes == 0 {
+            hosts.remove(host);
+        } else {
+            hosts.insert(host.into(), held);
+        }
+    }
+}
+
+impl<P> Host<P> {
+    fn without_route<T>(&self) -> Looked<T> {
+        if self.settled > 0 { Looked::Shadowed } else { Looked::Absent }
+    }
+}
+
+/// How many segments a prefix has.
+fn segments(prefix: &str) -> u32 {
+    u32::try_from(prefix.bytes().filter(|b| *b == b'/').count()).unwrap_or(u32::MAX)
+}
+
+/// The prefixes that cover `path` on segment boundaries and have at most `deepest` segments, the longest first; the root
+/// is not among them.
+fn prefixes_of(path: &str, deepest: u32) -> impl Iterator<Item = &str> {
+    let path = if deepest == 0 || !path.starts_with('/') { "" } else { path_of(path) };
+    let mut slashes = path.bytes().enumerate().filter(|(_, b)| *b == b'/').map(|(at, _)| at);
+    // The first slash begins the first segment, and so this one ends the last that counts.
+    let end = slashes.nth(deepest as usize).unwrap_or(path.len());
+    let mut rest = Some(&path[..end]);
+    std::iter::from_fn(move || {
+        let prefix = rest.filter(|prefix| !prefix.is_empty())?;
+        rest = prefix.rfind('/').map(|at| &prefix[..at]);
+        Some(prefix)
+    })
+}
