@@ -27,6 +27,7 @@ mod pattern;
 mod prefix;
 mod reason;
 mod redact;
+pub mod resolver;
 mod route;
 mod validate;
 
@@ -38,5 +39,9 @@ pub use id::TenantId;
 pub use pattern::HostPattern;
 pub use prefix::{longest_prefix, path_of, prefix_covers, prefixes_overlap};
 pub use reason::Reason;
+pub use resolver::{
+    ApiKeyResolver, Chain, ClaimResolver, ConstantResolver, HeaderResolver, HostResolver, PathResolver, Principal,
+    PrincipalKind, Proof, RequestHead, Resolution, ResolverFn, TENANT_MISMATCH, TenantResolver, resolver_fn,
+};
 pub use route::{RouteUrl, UrlError};
 pub use validate::{ValidationTarget, Validator, ValidatorFn, Verdict, validator_fn};
