@@ -28,6 +28,7 @@ mod prefix;
 mod reason;
 mod redact;
 mod registry;
+pub mod resolver;
 mod route;
 mod sync;
 mod validate;
@@ -43,6 +44,10 @@ pub use reason::Reason;
 pub use registry::{
     HealthEvent, HealthEvents, Refusal, Register, RegistryError, Resolved, TenantConfig, TenantRegistry,
     TenantRegistryBuilder, TenantStatus,
+};
+pub use resolver::{
+    ApiKeyResolver, Chain, ClaimResolver, ConstantResolver, HeaderResolver, HostResolver, PathResolver, Principal,
+    PrincipalKind, Proof, RequestHead, Resolution, ResolverFn, TENANT_MISMATCH, TenantResolver, resolver_fn,
 };
 pub use route::{RouteUrl, UrlError};
 pub use validate::{ValidationTarget, Validator, ValidatorFn, Verdict, validator_fn};

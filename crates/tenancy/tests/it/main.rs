@@ -6,4 +6,6 @@
 mod health;
 mod hosts;
 mod near;
+mod resolver_chain;
+mod resolvers;
 mod routes;
