@@ -1,25 +1,77 @@
-//! The embeddable multi-tenant runtime: how a server names its tenants' hosts, routes and health.
+//! The embeddable multi-tenant runtime: which tenant a request is for, whether that tenant is fit to serve, and what
+//! serves it.
 //!
-//! It exists so that registration, look-up and every embedder read a host or a route by one set of rules. A control
-//! plane calls [`RouteUrl::parse`] on what a tenant registers; a server calls [`normalize_host_cow`] and
-//! [`longest_prefix`] on what a request carries. The invariant: two spellings of one host have one text, the normal
-//! form, and nothing that is not in normal form is ever compared.
+//! Every multi-tenant server needs a map from hosts to tenants, a notion of their health and a way to change both while
+//! it runs. This crate is that part: look-ups that take no lock, a health that a tenant cannot fake, replacements without
+//! a gap, and the pieces around them.
 //!
 //! ```
-//! use tenancy::{RouteUrl, longest_prefix, normalize_host, path_of};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tenancy::{Refusal, Register, TenantConfig, TenantRegistry, ValidationTarget, Verdict, validator_fn};
 //!
-//! let shop = RouteUrl::parse("HTTPS://Bücher.Example:443/shop/")?;
-//! assert_eq!(shop.to_string(), "https://xn--bcher-kva.example/shop");
+//! // Whether a tenant is fit to serve is yours to say; without a validator everyone is.
+//! let validator = validator_fn(|tenant: ValidationTarget| async move {
+//!     match tenant.metadata.get("plan") {
+//!         Some(_) => Verdict::Valid,
+//!         None => Verdict::Permanent("has no plan".into()),
+//!     }
+//! });
+//! let registry = TenantRegistry::builder().validator(validator).build();
 //!
-//! // The same host as a request spells it: with a port, or with the root dot.
-//! let host = normalize_host("xn--bcher-kva.example.:443")?;
-//! assert!(shop.host().matches(&host));
+//! let acme = TenantConfig::new("https://acme.example.com", "the shop of Acme").metadata("plan", "team");
+//! registry.register("acme", acme, Register::AwaitFirstValidation).await?;
+//! let beta = TenantConfig::new("https://beta.example.com", "the shop of Beta");
+//! registry.register("beta", beta, Register::AwaitFirstValidation).await?;
 //!
-//! let routes = [("/", "front"), (shop.prefix(), "shop")];
-//! assert_eq!(longest_prefix(routes, path_of("/shop/cart?id=7")), Some(("/shop", "shop")));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! // On the path of every request:
+//! let resolved = registry.resolve_by_host("ACME.example.com:443")?;
+//! assert_eq!((&*resolved.tenant_id, *resolved.platform), ("acme", "the shop of Acme"));
+//! assert_eq!(
+//!     registry.resolve_by_host("beta.example.com").unwrap_err(),
+//!     Refusal::Disabled { reason: "has no plan".into() },
+//! );
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! # Health
+//!
+//! | state | meaning | traffic |
+//! |---|---|---|
+//! | [`pending`](Health::Pending) | registered, never validated | refused: 503 with `Retry-After` |
+//! | [`healthy`](Health::Healthy) | validated | served |
+//! | [`unverified`](Health::Unverified) | was healthy; the latest validation failed for a passing reason | served |
+//! | [`disabled`](Health::Disabled) | failed for a lasting reason | refused: 503, until a recheck succeeds |
+//!
+//! [`Health::after`] is the whole transition. A tenant that was never valid never serves, and one tenant's trouble touches
+//! no other. [Suspension](TenantRegistry::suspend) is no health: it is the control plane's word, and counts before it.
+//!
+//! # What is here
+//!
+//! - [`TenantRegistry`]: tenants by host, path and id; register, replace, recheck, suspend, unregister; events.
+//! - [`Validator`]: what decides whether a tenant is fit; [`validator_fn`] makes one of a closure.
+//! - [`HostRouter`] and [`LazyPlatforms`]: for servers whose tenants are in a database and too many to register.
+//! - [`resolver`]: which tenant a request names, by header, claim, key, host or path, and how far that is proven.
+//! - [`normalize_host`], [`RouteUrl`], [`HostPattern`]: the one reading of hosts and routes.
+//! - The [`cookbook`]: subdomains, paths, custom domains, key rotation, draining, tests.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `http` | validators that fetch: [`jwks`], [`http_probe`] |
+//! | `tower` | [`TenantLayer`], [`into_service`](TenantRegistry::into_service) |
+//! | `axum` | the extractor [`Tenant`], [`admin_router`], [`BearerTokenAuth`] |
+//! | `serve` | [`serve`]: the whole server in one call |
+//!
+//! None is on by default, and the default tree has no HTTP client, no web framework and no database.
+//!
+//! # What is not here
+//!
+//! It stores nothing: after a restart the tenants are registered again, by you or by the service's client. It terminates
+//! no TLS, limits no rates, and authenticates nobody by itself. A validator that blocks its thread is not interrupted:
+//! time limits work at awaits.
 
+pub mod cookbook;
 mod health;
 mod host;
 mod id;

@@ -76,17 +76,12 @@ impl<P> Published<P> {
     #[inline]
     pub(crate) fn resolve(&self) -> Result<Resolved<P>, Refusal> {
         match &self.outcome {
-            Outcome::Served { health, platform } => {
-                // Two counts far apart in memory: waited for together instead of one after the other.
-                self.tenant_id.touch();
-                std::hint::black_box(Arc::strong_count(platform));
-                Ok(Resolved {
-                    tenant_id: self.tenant_id.clone(),
-                    health: *health,
-                    platform: Arc::clone(platform),
-                    config_version: self.config_version,
-                })
-            }
+            Outcome::Served { health, platform } => Ok(Resolved {
+                tenant_id: self.tenant_id.clone(),
+                health: *health,
+                platform: Arc::clone(platform),
+                config_version: self.config_version,
+            }),
             refused => Err(refused.refusal()),
         }
     }
