@@ -41,3 +41,14 @@ pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) 
 pub(crate) async fn within<T>(_limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     Some(future.await)
 }
+
+/// A place in look-ups and in what they see where another thread may come between; shuttle does not know the lock-free
+/// maps, and would take everything between two locks for one step.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) fn step() {}
+
+#[cfg(test)]
+pub(crate) fn step() {
+    shuttle::thread::yield_now();
+}

@@ -1,6 +1,6 @@
 //! The registry: which tenant serves a host, a path or an id, and whether it is fit to.
 //!
-//! Embedders hold a [`TenantRegistry`]. Look-ups read two lock-free maps (`table.rs`) and what a tenant's slot has
+//! Embedders hold a [`TenantRegistry`]. Look-ups read lock-free maps (`routes.rs`) and what a tenant's slot has
 //! published (`slot.rs`), and wait for nobody; changes go through the book lock (who is registered, and where) and the
 //! slot's lock (everything else), always in this order. Validating and building happens in flights (`flight.rs`),
 //! replacing in `replace.rs`, and which verdict leads to which health is said in `standing.rs` alone. Invariants: a tenant
@@ -13,6 +13,7 @@ mod events;
 mod flight;
 mod refusal;
 mod replace;
+mod routes;
 mod schedule;
 mod slot;
 mod standing;
@@ -37,15 +38,12 @@ pub use refusal::Refusal;
 pub use status::{HealthEvent, Resolved, TenantStatus};
 
 use self::flight::Wanted;
+use self::routes::{Routes, Shadows};
 use self::schedule::Schedule;
-use self::slot::{Slot, Surroundings};
-use self::table::{Looked, Route, Table};
+use self::slot::{Published, Slot, Surroundings};
 use crate::health::Health;
-use crate::host::{MAX_NAME, normalize_host_cow};
 use crate::id::TenantId;
-use crate::pattern::is_address;
 use crate::reason::Reason;
-use crate::route::RouteUrl;
 use crate::sync::{Mutex, lock};
 use crate::validate::{Validator, Verdict};
 
@@ -95,9 +93,7 @@ pub(crate) struct Inner<P> {
     /// Held while tenants or routes come or go; before any slot's lock.
     book: Mutex<()>,
     tenants: HashMap<TenantId, Arc<Slot<P>>, RandomState>,
-    exact: Table<P>,
-    /// Keyed by what stands behind `*.`.
-    wild: Table<P>,
+    routes: Routes<P>,
     validator: Option<Arc<dyn Validator>>,
     settings: Settings,
     around: Surroundings,
@@ -178,7 +174,8 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
     /// # }
     /// ```
     pub fn resolve_by_request(&self, host: &str, path: &str) -> Result<Resolved<P>, Refusal> {
-        self.inner.find(host, |table, key| table.resolve(key, path)).unwrap_or(Err(Refusal::UnknownHost))
+        let resolve = |_: &Arc<Slot<P>>, published: &Published<P>| published.resolve();
+        self.inner.routes.find(host, path, resolve).unwrap_or(Err(Refusal::UnknownHost))
     }
 
     /// The tenant of this id.
@@ -239,7 +236,7 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
         if !matches!(answer, Err(Refusal::Pending { .. })) {
             return answer;
         }
-        let slot = self.inner.find(host, |table, key| table.slot(key, path));
+        let slot = self.inner.routes.find(host, path, |slot: &Arc<Slot<P>>, _: &Published<P>| Arc::clone(slot));
         if let Some(slot) = slot {
             self.inner.build_for_request(&slot).await;
         }
@@ -296,8 +293,7 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
         let inner = Inner {
             book: Mutex::new(()),
             tenants: HashMap::with_hasher(RandomState::default()),
-            exact: Table::new(),
-            wild: Table::new(),
+            routes: Routes::new(),
             validator,
             settings,
             around: Surroundings { clock, events: broadcast::Sender::new(events::BUFFER) },
@@ -542,52 +538,8 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
 }
 
 impl<P: Send + Sync + 'static> Inner<P> {
-    /// Asks the tables for `host` in the order in which they count.
-    #[inline]
-    fn find<T>(&self, host: &str, look: impl Fn(&Table<P>, &str) -> Looked<T>) -> Option<T> {
-        // Every key is in normal form, and so is what equals one: only who is not found needs to be normalised.
-        if host.len() <= MAX_NAME {
-            match look(&self.exact, host) {
-                Looked::Found(answer) => return Some(answer),
-                Looked::Shadowed => return None,
-                Looked::Absent => {}
-            }
-        }
-        self.find_normalised(host, look)
-    }
-
-    #[inline(never)]
-    fn find_normalised<T>(&self, host: &str, look: impl Fn(&Table<P>, &str) -> Looked<T>) -> Option<T> {
-        let normal = normalize_host_cow(host).ok()?;
-        if *normal != *host {
-            match look(&self.exact, &normal) {
-                Looked::Found(answer) => return Some(answer),
-                Looked::Shadowed => return None,
-                Looked::Absent => {}
-            }
-        }
-        if self.wild.is_empty() || is_address(&normal) {
-            return None;
-        }
-        let (_, parent) = normal.split_once('.')?;
-        match look(&self.wild, parent) {
-            Looked::Found(answer) => Some(answer),
-            Looked::Shadowed | Looked::Absent => None,
-        }
-    }
-
     fn slot(&self, tenant_id: &str) -> Option<Arc<Slot<P>>> {
         self.tenants.pin().get(tenant_id).cloned()
-    }
-
-    fn table(&self, route: &RouteUrl) -> &Table<P> {
-        if route.is_wildcard() { &self.wild } else { &self.exact }
-    }
-
-    /// What the route's table has it under.
-    fn key(route: &RouteUrl) -> &str {
-        let host = route.host().as_str();
-        host.strip_prefix("*.").unwrap_or(host)
     }
 
     fn enter_tenant(&self, tenant_id: &TenantId, slot: &Arc<Slot<P>>) -> Result<(), RegistryError> {
@@ -598,51 +550,40 @@ impl<P: Send + Sync + 'static> Inner<P> {
         }
         // Nobody knows the slot yet: its lock is free.
         for route in &slot.read().routes {
-            let (host, path) = route.key();
-            if let Some(held) = self.table(route).holder(Self::key(route), path) {
-                let holder = held.slot.read().tenant_id.clone();
-                return Err(RegistryError::RouteTaken { host: host.to_owned(), path: path.to_owned(), holder });
-            }
+            self.routes.free_for(slot, route)?;
         }
-        slot.arrive(&self.around, |state| {
+        let _change = self.routes.change();
+        let hosts = slot.arrive(&self.around, |state| {
             tenants.insert(tenant_id.clone(), Arc::clone(slot));
             for (route, number) in state.routes.iter().zip(&state.numbers) {
-                self.enter(slot, route, *number, true);
+                self.routes.enter(slot, route, *number);
             }
+            Shadows::of(&state.routes, &[])
         });
+        self.routes.lengthen(&hosts);
         Ok(())
     }
 
     fn strike_tenant(&self, tenant_id: &str) -> bool {
         let book = lock(&self.book);
         let Some(slot) = self.slot(tenant_id) else { return false };
-        let remains = slot.leave(&self.around);
         let (routes, numbers, reserved) = {
             let mut state = slot.read();
             (state.routes.clone(), state.numbers.clone(), std::mem::take(&mut state.reserved))
         };
-        for (route, number) in routes.iter().zip(&numbers) {
-            self.strike(&slot, route, *number, true);
+        let change = self.routes.change();
+        self.routes.shorten(&Shadows::of(&[], &routes));
+        let remains = slot.leave(&self.around);
+        for (route, number) in routes.iter().zip(&numbers).chain(reserved.iter().map(|(route, number)| (route, number)))
+        {
+            self.routes.strike(&slot, route, *number);
         }
-        for (route, number) in &reserved {
-            self.strike(&slot, route, *number, false);
-        }
+        drop(change);
         self.tenants.pin().remove(tenant_id);
         drop(book);
         // Other people's values go after the lock: their `drop` may come back here.
         drop(remains);
         true
-    }
-
-    /// Under the book lock, of a route that nobody else holds.
-    fn enter(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32, settled: bool) {
-        let entry = Route { slot: Arc::clone(slot), number };
-        self.table(route).insert(Self::key(route), route.prefix(), entry, settled);
-    }
-
-    /// Under the book lock.
-    fn strike(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32, settled: bool) {
-        self.table(route).remove(Self::key(route), route.prefix(), slot, number, settled);
     }
 
     fn set_suspended(&self, tenant_id: &str, reason: Option<Reason>) -> bool {

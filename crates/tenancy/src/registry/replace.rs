@@ -10,6 +10,7 @@ use super::Inner;
 use super::config::{Draft, Source, target};
 use super::error::RegistryError;
 use super::flight::or_left;
+use super::routes::Shadows;
 use super::slot::{Replacement, Slot};
 use super::status::TenantStatus;
 use crate::sync::lock;
@@ -44,19 +45,14 @@ impl<P: Send + Sync + 'static> Inner<P> {
     /// Keeps the draft's routes for the tenant, which holds some of them already as a rule.
     fn reserve<'a>(&'a self, slot: &'a Arc<Slot<P>>, draft: &Draft<P>) -> Result<Reservation<'a, P>, RegistryError> {
         let _book = lock(&self.book);
+        // Of a tenant that left it is not said whose its routes are now.
+        if !slot.read().registered {
+            return Err(RegistryError::UnknownTenant { tenant_id: slot.read().tenant_id.clone() });
+        }
         for route in &draft.routes {
-            let (host, path) = route.key();
-            if let Some(held) = self.table(route).holder(Self::key(route), path)
-                && !Arc::ptr_eq(&held.slot, slot)
-            {
-                let holder = held.slot.read().tenant_id.clone();
-                return Err(RegistryError::RouteTaken { host: host.to_owned(), path: path.to_owned(), holder });
-            }
+            self.routes.free_for(slot, route)?;
         }
         let mut state = slot.read();
-        if !state.registered {
-            return Err(RegistryError::UnknownTenant { tenant_id: state.tenant_id.clone() });
-        }
         let mut numbers = Vec::with_capacity(draft.routes.len());
         for route in &draft.routes {
             let held = state.routes.iter().position(|held| held.same_route(route));
@@ -72,7 +68,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
         let reserved = state.reserved.clone();
         drop(state);
         for (route, number) in &reserved {
-            self.enter(slot, route, *number, false);
+            self.routes.enter(slot, route, *number);
         }
         Ok(Reservation { inner: self, slot, numbers: numbers.into_boxed_slice(), redeemed: false })
     }
@@ -94,25 +90,29 @@ impl<P: Send + Sync + 'static> Reservation<'_, P> {
         let now = (around.clock)();
         let next = schedule.next(0);
         let book = lock(&self.inner.book);
-        let switched = self.slot.change(around, |state| {
+        let (old, reserved) = {
+            let mut state = self.slot.read();
             if !state.registered {
-                return Err(new);
+                return None;
             }
-            let reserved = std::mem::take(&mut state.reserved);
-            let before = state.take_over(new, now);
-            state.next_check_at = next.and_then(|delay| now.checked_add(delay));
-            Ok((before, reserved, state.status(), state.numbers.clone()))
-        });
-        let Ok(((remains, routes, numbers), reserved, status, kept)) = switched else {
-            drop(book);
-            return None;
+            let old: Vec<_> = state.routes.iter().cloned().zip(state.numbers.iter().copied()).collect();
+            (old, std::mem::take(&mut state.reserved))
         };
-        for (route, _) in &reserved {
-            self.inner.table(route).settle(Inner::<P>::key(route));
+        let routes = &self.inner.routes;
+        let gone = old.iter().filter(|(_, number)| !self.numbers.contains(number));
+        let shadows = Shadows::of(reserved.iter().map(|(route, _)| route), gone.clone().map(|(route, _)| route));
+        let change = routes.change();
+        routes.shorten(&shadows);
+        let (remains, status) = self.slot.change(around, |state| {
+            let remains = state.take_over(new, now);
+            state.next_check_at = next.and_then(|delay| now.checked_add(delay));
+            (remains, state.status())
+        });
+        routes.lengthen(&shadows);
+        for (route, number) in gone {
+            routes.strike(self.slot, route, *number);
         }
-        for (route, number) in routes.iter().zip(&numbers).filter(|(_, number)| !kept.contains(number)) {
-            self.inner.strike(self.slot, route, *number, true);
-        }
+        drop(change);
         drop(book);
         drop(remains);
         self.redeemed = true;
@@ -131,7 +131,7 @@ impl<P: Send + Sync + 'static> Drop for Reservation<'_, P> {
         let _book = lock(&self.inner.book);
         let reserved = std::mem::take(&mut self.slot.read().reserved);
         for (route, number) in &reserved {
-            self.inner.strike(self.slot, route, *number, false);
+            self.inner.routes.strike(self.slot, route, *number);
         }
     }
 }

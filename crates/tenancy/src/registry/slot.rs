@@ -21,7 +21,7 @@ use crate::health::Health;
 use crate::id::TenantId;
 use crate::reason::Reason;
 use crate::route::RouteUrl;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Mutex, MutexGuard, lock, step};
 use crate::validate::{ValidationTarget, Verdict};
 
 /// What it takes to know the time and to be heard.
@@ -33,7 +33,7 @@ pub(crate) struct Surroundings {
 /// What look-ups see of a tenant: never changed, only replaced.
 pub(crate) struct Published<P> {
     tenant_id: TenantId,
-    config_version: u64,
+    pub(crate) config_version: u64,
     routes: Numbers,
     outcome: Outcome<P>,
 }
@@ -160,7 +160,7 @@ impl<P> Slot<P> {
         let state = State {
             tenant_id,
             standing,
-            registered: true,
+            registered: false,
             config_version: 1,
             owned: Numbers::of(&numbers),
             next_number: u32::try_from(numbers.len()).unwrap_or(u32::MAX),
@@ -189,6 +189,7 @@ impl<P> Slot<P> {
 
     #[inline]
     pub(crate) fn published(&self) -> Guard<Arc<Published<P>>> {
+        step();
         self.published.load()
     }
 
@@ -202,7 +203,7 @@ impl<P> Slot<P> {
         let before = state.health();
         let result = change(&mut state);
         let after = state.health();
-        let before_published = self.published.swap(Arc::new(state.published(Some(around))));
+        let before_published = self.publish(&state, Some(around));
         if before != after {
             state.tell(around, before, after);
         }
@@ -213,10 +214,21 @@ impl<P> Slot<P> {
     }
 
     /// Lets the tenant in by `enter`, which makes it known, and tells of it before anything else can happen to it.
-    pub(crate) fn arrive(&self, around: &Surroundings, enter: impl FnOnce(&State<P>)) {
-        let state = self.read();
-        enter(&state);
+    /// Look-ups see it afterwards, by all its routes at once.
+    pub(crate) fn arrive<R>(&self, around: &Surroundings, enter: impl FnOnce(&State<P>) -> R) -> R {
+        let mut state = self.read();
+        let result = enter(&state);
+        state.registered = true;
+        // What was there before served nobody, and holds nothing of other people's.
+        drop(self.publish(&state, Some(around)));
         state.tell(around, None, state.health());
+        result
+    }
+
+    /// What was published before holds a platform: whoever drops it must hold no lock.
+    fn publish(&self, state: &State<P>, around: Option<&Surroundings>) -> Arc<Published<P>> {
+        step();
+        self.published.swap(Arc::new(state.published(around)))
     }
 
     /// The tenant is no longer registered, for look-ups from this moment on.
@@ -382,11 +394,7 @@ impl<P> State<P> {
     }
 
     /// Takes a new configuration over, which was validated at `now` and is built.
-    pub(crate) fn take_over(
-        &mut self,
-        new: Replacement<P>,
-        now: SystemTime,
-    ) -> (Remains<P>, Box<[RouteUrl]>, Box<[u32]>) {
+    pub(crate) fn take_over(&mut self, new: Replacement<P>, now: SystemTime) -> Remains<P> {
         let mut owned = new.numbers.clone();
         owned.sort_unstable();
         self.owned = Numbers::of(&owned);
@@ -395,14 +403,12 @@ impl<P> State<P> {
             _factory: std::mem::replace(&mut self.factory, new.factory),
             _extras: std::mem::replace(&mut self.extras, new.extras),
         };
-        let routes = std::mem::replace(&mut self.routes, new.routes);
-        let numbers = std::mem::replace(&mut self.numbers, new.numbers);
-        self.reserved = Vec::new();
+        (self.routes, self.numbers) = (new.routes, new.numbers);
         self.config_version += 1;
         self.standing = Standing::replaced();
         (self.reason, self.consecutive_failures) = (None, 0);
         (self.last_checked_at, self.last_valid_at) = (Some(now), Some(now));
-        (remains, routes, numbers)
+        remains
     }
 }
 

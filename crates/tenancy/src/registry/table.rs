@@ -1,10 +1,9 @@
 //! Which tenant holds which route, for look-ups that wait for nobody.
 //!
-//! `registry/mod.rs` keeps one [`Table`] of exact hosts and one of wildcards, keyed by what stands behind `*.`. It
-//! changes them under the registry's book lock; look-ups read them without one. A host's own route stands beside its
-//! key, since most tenants own a whole host; prefixes are in a second map, asked once per segment of the path.
-//! Invariants: a route counts only while its slot says so ([`Published::owns`](super::slot::Published::owns)), so that a tenant's routes change in one
-//! step whatever stands here; keys are in normal form.
+//! `routes.rs` keeps one [`Table`] of exact hosts and one of wildcards. It changes them under the registry's book lock;
+//! look-ups read them without one. A host's own route stands beside its key, since most tenants own a whole host;
+//! prefixes are in a second map, asked once per segment of the path. Invariants: a route counts only while its slot says
+//! so ([`Published::owns`]), so that a tenant's routes change in one step whatever stands here; keys are in normal form.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -12,10 +11,9 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use papaya::{Equivalent, HashMap};
 
-use super::refusal::Refusal;
-use super::slot::Slot;
-use super::status::Resolved;
+use super::slot::{Published, Slot};
 use crate::prefix::path_of;
+use crate::sync::step;
 
 /// A route in a table: whose it is, and the number under which its slot knows it.
 pub(crate) struct Route<P> {
@@ -37,7 +35,7 @@ struct Host<P> {
     prefixes: u32,
     /// No prefix has more segments than this.
     deepest: u32,
-    /// How many routes are more than reserved: what makes an exact host shadow a wildcard.
+    /// How many routes count, and are not only reserved: what makes an exact host shadow a wildcard.
     settled: u32,
 }
 
@@ -85,7 +83,10 @@ impl Equivalent<PrefixKey> for PrefixRef<'_> {
 
 /// What a table says of a host and a path.
 pub(crate) enum Looked<T> {
-    Found(T),
+    /// The first route that came into question.
+    First(T),
+    /// A route after others that came into question, and were not there or did not count.
+    Later(T),
     /// The host is here, and nothing of it covers the path: nobody else may answer either.
     Shadowed,
     Absent,
@@ -108,51 +109,43 @@ impl<P> Table<P> {
         self.hosts.is_empty()
     }
 
-    /// Who serves `path` on `host`.
+    /// Takes what is wanted of the route that covers `path` on `host`, and of what its tenant has published.
     #[inline]
-    pub(crate) fn resolve(&self, host: &str, path: &str) -> Looked<Result<Resolved<P>, Refusal>> {
+    pub(crate) fn look<T>(&self, host: &str, path: &str, take: impl Fn(&Route<P>, &Published<P>) -> T) -> Looked<T> {
         let guard = self.hosts.guard();
         let Some(held) = self.hosts.get(host, &guard) else {
             return Looked::Absent;
         };
-        if held.deepest > 0
-            && path.len() > 1
-            && let Some(answer) = self.resolve_prefix(held, host, path)
-        {
-            return Looked::Found(answer);
+        let prefixes = held.deepest > 0 && path.len() > 1;
+        if prefixes && let Some(looked) = self.look_at_prefixes(held, host, path, &take) {
+            return looked;
         }
         if let Some(root) = &held.root {
             let published = root.slot.published();
             if published.owns(root.number) {
-                return Looked::Found(published.resolve());
+                let answer = take(root, &published);
+                return if prefixes { Looked::Later(answer) } else { Looked::First(answer) };
             }
         }
-        held.without_route()
+        if held.settled > 0 { Looked::Shadowed } else { Looked::Absent }
     }
 
     #[inline(never)]
-    fn resolve_prefix(&self, held: &Host<P>, host: &str, path: &str) -> Option<Result<Resolved<P>, Refusal>> {
+    fn look_at_prefixes<T>(
+        &self,
+        held: &Host<P>,
+        host: &str,
+        path: &str,
+        take: impl Fn(&Route<P>, &Published<P>) -> T,
+    ) -> Option<Looked<T>> {
         let guard = self.prefixes.guard();
-        prefixes_of(path, held.deepest).find_map(|prefix| {
+        prefixes_of(path, held.deepest).enumerate().find_map(|(at, prefix)| {
+            step();
             let route = self.prefixes.get(&PrefixRef { host, prefix }, &guard)?;
             let published = route.slot.published();
-            published.owns(route.number).then(|| published.resolve())
+            let answer = published.owns(route.number).then(|| take(route, &published))?;
+            Some(if at == 0 { Looked::First(answer) } else { Looked::Later(answer) })
         })
-    }
-
-    /// The slot that answers for `path` on `host`, refused or not.
-    pub(crate) fn slot(&self, host: &str, path: &str) -> Looked<Arc<Slot<P>>> {
-        let guard = self.hosts.guard();
-        let Some(held) = self.hosts.get(host, &guard) else {
-            return Looked::Absent;
-        };
-        let prefixes = self.prefixes.guard();
-        let deeper = prefixes_of(path, held.deepest)
-            .filter_map(|prefix| self.prefixes.get(&PrefixRef { host, prefix }, &prefixes));
-        match deeper.chain(&held.root).find(|route| route.slot.published().owns(route.number)) {
-            Some(route) => Looked::Found(Arc::clone(&route.slot)),
-            None => held.without_route(),
-        }
     }
 
     /// The slot that holds, or has reserved, this very route.
@@ -163,11 +156,10 @@ impl<P> Table<P> {
         self.prefixes.pin().get(&PrefixRef { host, prefix }).cloned()
     }
 
-    /// Enters a route that nobody holds. Under the book lock.
-    pub(crate) fn insert(&self, host: &str, prefix: &str, route: Route<P>, settled: bool) {
+    /// Enters a route that nobody holds, and that shadows nothing yet. Under the book lock.
+    pub(crate) fn insert(&self, host: &str, prefix: &str, route: Route<P>) {
         let hosts = self.hosts.pin();
         let mut held = hosts.get(host).cloned().unwrap_or_default();
-        held.settled += u32::from(settled);
         if prefix == "/" {
             held.root = Some(route);
         } else {
@@ -178,17 +170,17 @@ impl<P> Table<P> {
         hosts.insert(host.into(), held);
     }
 
-    /// A reserved route is one like any other from now on. Under the book lock.
-    pub(crate) fn settle(&self, host: &str) {
+    /// So many routes of a host count more, or fewer. Under the book lock.
+    pub(crate) fn settle(&self, host: &str, more: i32) {
         let hosts = self.hosts.pin();
         if let Some(mut held) = hosts.get(host).cloned() {
-            held.settled += 1;
+            held.settled = held.settled.saturating_add_signed(more);
             hosts.insert(host.into(), held);
         }
     }
 
     /// Takes a route out that `slot` holds under `number`; one that it holds no longer stays. Under the book lock.
-    pub(crate) fn remove(&self, host: &str, prefix: &str, slot: &Arc<Slot<P>>, number: u32, settled: bool) {
+    pub(crate) fn remove(&self, host: &str, prefix: &str, slot: &Arc<Slot<P>>, number: u32) {
         let is_it = |route: &Route<P>| route.number == number && Arc::ptr_eq(&route.slot, slot);
         let hosts = self.hosts.pin();
         let Some(mut held) = hosts.get(host).cloned() else { return };
@@ -209,18 +201,11 @@ impl<P> Table<P> {
                 held.deepest = 0;
             }
         }
-        held.settled -= u32::from(settled);
         if held.root.is_none() && held.prefixes == 0 {
             hosts.remove(host);
         } else {
             hosts.insert(host.into(), held);
         }
-    }
-}
-
-impl<P> Host<P> {
-    fn without_route<T>(&self) -> Looked<T> {
-        if self.settled > 0 { Looked::Shadowed } else { Looked::Absent }
     }
 }
 

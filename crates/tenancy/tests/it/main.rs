@@ -6,6 +6,7 @@
 mod health;
 mod hosts;
 mod near;
+mod registry;
 mod resolver_chain;
 mod resolvers;
 mod routes;

@@ -1,0 +1,213 @@
+//! All routes of a registry, and look-ups of them that see every change as one step.
+//!
+//! `registry/mod.rs` and `registry/replace.rs` change routes under the book lock; requests look them up without one. A
+//! look-up asks one candidate after the other: the longest prefix, shorter ones, the host itself, the wildcard above it.
+//! A tenant that moves from a later candidate to an earlier one meanwhile would be met at neither, and its request go to
+//! somebody else. So changes are counted, before and after; a look-up that passed a candidate over while one was under
+//! way is made again until two in a row say the same. Invariant: it repeats only when somebody else got on, so that nobody
+//! ever waits for a thread that stands still.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use super::error::RegistryError;
+use super::slot::{Published, Slot};
+use super::table::{Looked, Route, Table};
+use crate::host::{MAX_NAME, normalize_host_cow};
+use crate::pattern::is_address;
+use crate::route::RouteUrl;
+use crate::sync::step;
+
+pub(crate) struct Routes<P> {
+    exact: Table<P>,
+    /// Keyed by what stands behind `*.`.
+    wild: Table<P>,
+    /// Odd while a change is under way.
+    changes: AtomicU64,
+}
+
+/// A change of what look-ups see, from its first step to its last. In between, one tenant publishes something once.
+pub(crate) struct Change<'a>(&'a AtomicU64);
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl<P> Routes<P> {
+    pub(crate) fn new() -> Self {
+        Self { exact: Table::new(), wild: Table::new(), changes: AtomicU64::new(0) }
+    }
+
+    /// Takes what is wanted of the tenant that `path` on `host` belongs to, served or refused.
+    #[inline]
+    pub(crate) fn find<T>(
+        &self,
+        host: &str,
+        path: &str,
+        take: impl Fn(&Arc<Slot<P>>, &Published<P>) -> T,
+    ) -> Option<T> {
+        let before = self.changes.load(Ordering::Acquire);
+        let looked = self.look(host, path, |route, published| take(&route.slot, published));
+        let answer = match looked {
+            // It counted when it was looked at, and nothing came before it.
+            Looked::First(answer) => return Some(answer),
+            Looked::Later(answer) => Some(answer),
+            Looked::Shadowed | Looked::Absent => None,
+        };
+        if before.is_multiple_of(2) && self.unchanged_since(before) {
+            return answer;
+        }
+        self.find_amid_changes(host, path, take)
+    }
+
+    /// A change publishes once: of two look-ups during one and the same, at most one can have been torn by it.
+    #[cold]
+    fn find_amid_changes<T>(
+        &self,
+        host: &str,
+        path: &str,
+        take: impl Fn(&Arc<Slot<P>>, &Published<P>) -> T,
+    ) -> Option<T> {
+        let which = |route: &Route<P>, published: &Published<P>| {
+            (Arc::as_ptr(&route.slot), route.number, published.config_version)
+        };
+        loop {
+            let before = self.changes.load(Ordering::Acquire);
+            let once = self.look(host, path, which).answer();
+            let again =
+                self.look(host, path, |route, published| (which(route, published), take(&route.slot, published)));
+            let again = again.answer();
+            if once == again.as_ref().map(|(which, _)| *which) && self.unchanged_since(before) {
+                return again.map(|(_, answer)| answer);
+            }
+        }
+    }
+
+    /// Whoever saw a part of a later change sees its count too.
+    fn unchanged_since(&self, before: u64) -> bool {
+        step();
+        fence(Ordering::Acquire);
+        self.changes.load(Ordering::Relaxed) == before
+    }
+
+    /// Asks the tables in the order in which they count.
+    #[inline]
+    fn look<T>(&self, host: &str, path: &str, take: impl Fn(&Route<P>, &Published<P>) -> T) -> Looked<T> {
+        // Every key is in normal form, and so is what equals one: only who is not found needs to be normalised.
+        if host.len() <= MAX_NAME {
+            match self.exact.look(host, path, &take) {
+                Looked::Absent => {}
+                looked => return looked,
+            }
+        }
+        self.look_normalised(host, path, take)
+    }
+
+    #[inline(never)]
+    fn look_normalised<T>(&self, host: &str, path: &str, take: impl Fn(&Route<P>, &Published<P>) -> T) -> Looked<T> {
+        let Ok(normal) = normalize_host_cow(host) else { return Looked::Absent };
+        if *normal != *host {
+            match self.exact.look(&normal, path, &take) {
+                Looked::Absent => {}
+                looked => return looked,
+            }
+        }
+        if self.wild.is_empty() || is_address(&normal) {
+            return Looked::Absent;
+        }
+        let Some((_, parent)) = normal.split_once('.') else { return Looked::Absent };
+        match self.wild.look(parent, path, take) {
+            Looked::First(answer) => Looked::Later(answer),
+            looked => looked,
+        }
+    }
+
+    /// # Errors
+    /// [`RegistryError::RouteTaken`]: another tenant than the one of `slot` holds the route, or has reserved it.
+    pub(crate) fn free_for(&self, slot: &Arc<Slot<P>>, route: &RouteUrl) -> Result<(), RegistryError> {
+        let (host, path) = route.key();
+        match self.table(route).holder(key(route), path) {
+            Some(held) if !Arc::ptr_eq(&held.slot, slot) => {
+                let holder = held.slot.read().tenant_id.clone();
+                Err(RegistryError::RouteTaken { host: host.to_owned(), path: path.to_owned(), holder })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Begins a change. Under the book lock, which outlives it.
+    pub(crate) fn change(&self) -> Change<'_> {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        Change(&self.changes)
+    }
+
+    /// Enters a route that nobody else holds; it counts as soon as its slot says so. Under the book lock.
+    pub(crate) fn enter(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32) {
+        step();
+        let entry = Route { slot: Arc::clone(slot), number };
+        self.table(route).insert(key(route), route.prefix(), entry);
+    }
+
+    /// Takes a route out that its slot no longer counts. Under the book lock.
+    pub(crate) fn strike(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32) {
+        step();
+        self.table(route).remove(key(route), route.prefix(), slot, number);
+    }
+
+    /// Within a change, before it is published: a host that is given up may still answer then, but hides nobody who
+    /// answers afterwards.
+    pub(crate) fn shorten(&self, shadows: &Shadows) {
+        shadows.0.iter().filter(|(_, more)| **more < 0).for_each(|(host, more)| self.settle(host, *more));
+    }
+
+    /// Within a change, after it was published: a host hides nobody who answered before until it answers itself.
+    pub(crate) fn lengthen(&self, shadows: &Shadows) {
+        shadows.0.iter().filter(|(_, more)| **more > 0).for_each(|(host, more)| self.settle(host, *more));
+    }
+
+    fn settle(&self, host: &str, more: i32) {
+        step();
+        self.exact.settle(host, more);
+    }
+
+    fn table(&self, route: &RouteUrl) -> &Table<P> {
+        if route.is_wildcard() { &self.wild } else { &self.exact }
+    }
+}
+
+impl<T> Looked<T> {
+    fn answer(self) -> Option<T> {
+        match self {
+            Self::First(answer) | Self::Later(answer) => Some(answer),
+            Self::Shadowed | Self::Absent => None,
+        }
+    }
+}
+
+/// How many routes more, or fewer, each exact host has after a change. One that keeps some hides wildcards throughout.
+pub(crate) struct Shadows(BTreeMap<String, i32>);
+
+impl Shadows {
+    pub(crate) fn of<'a>(
+        come: impl IntoIterator<Item = &'a RouteUrl>,
+        gone: impl IntoIterator<Item = &'a RouteUrl>,
+    ) -> Self {
+        let mut hosts = BTreeMap::new();
+        let come = come.into_iter().map(|route| (route, 1));
+        for (route, more) in come.chain(gone.into_iter().map(|route| (route, -1))) {
+            if !route.is_wildcard() {
+                *hosts.entry(key(route).to_owned()).or_default() += more;
+            }
+        }
+        Self(hosts)
+    }
+}
+
+/// What the route's table has it under.
+fn key(route: &RouteUrl) -> &str {
+    let host = route.host().as_str();
+    host.strip_prefix("*.").unwrap_or(host)
+}
