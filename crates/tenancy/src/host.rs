@@ -113,7 +113,20 @@ pub fn normalize_host(input: &str) -> Result<String, HostError> {
 /// assert!(matches!(normalize_host_cow("ACME.example.com"), Ok(Cow::Owned(_))));
 /// ```
 pub fn normalize_host_cow(input: &str) -> Result<Cow<'_, str>, HostError> {
-    split_authority(input)?.host.normal_form()
+    match plain_host(input) {
+        Some(host) => Ok(Cow::Borrowed(host)),
+        None => split_authority(input)?.host.normal_form(),
+    }
+}
+
+/// The host of `name`, `name.` or `name:port` where the name is plain and in normal form, as in most requests.
+fn plain_host(input: &str) -> Option<&str> {
+    let name = match input.rsplit_once(':') {
+        Some((name, port)) => read_port(port).ok().map(|_| name)?,
+        None => input,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    is_plain_normal(name).then_some(name)
 }
 
 /// Whether `host` is already what [`normalize_host`] would make of it.
@@ -203,6 +216,13 @@ fn normal_name(text: &str) -> Result<Cow<'_, str>, HostError> {
     if is_plain_normal(folded) {
         return Ok(Cow::Borrowed(folded));
     }
+    // Upper case is all that UTS 46 changes about an ASCII name; what becomes plain by folding it needs no tables.
+    if folded.len() <= MAX_NAME && folded.bytes().any(|b| b.is_ascii_uppercase()) {
+        let lower = folded.to_ascii_lowercase();
+        if is_plain_normal(&lower) {
+            return Ok(Cow::Owned(lower));
+        }
+    }
     let normal = name_by_uts46(text)?;
     Ok(if normal == folded { Cow::Borrowed(folded) } else { Cow::Owned(normal) })
 }
@@ -210,15 +230,27 @@ fn normal_name(text: &str) -> Result<Cow<'_, str>, HostError> {
 /// Whether a name is in normal form for reasons that need no Unicode tables. Says no to normal forms that need them:
 /// punycode, and the rare punctuation that STD3 would forbid.
 fn is_plain_normal(name: &str) -> bool {
-    let plain_label = |label: &str| {
-        (1..=MAX_LABEL).contains(&label.len())
-            && !label.starts_with("xn--")
-            && label.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
-    };
-    // The standard library reads only four decimal parts without leading zeros, which is the normal form.
-    name.len() <= MAX_NAME
-        && name.split('.').all(plain_label)
-        && (!ends_in_a_number(name) || name.parse::<Ipv4Addr>().is_ok())
+    if name.len() > MAX_NAME {
+        return false;
+    }
+    let bytes = name.as_bytes();
+    let (mut label, mut letters) = (0, 0);
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'-' | b'_' => letters += 1,
+            b'0'..=b'9' => {}
+            b'.' if is_plain_label(&bytes[label..at]) => (label, letters) = (at + 1, 0),
+            _ => return false,
+        }
+    }
+    let last = &bytes[label..];
+    // Nothing else is a number, in decimal or in hexadecimal digits. The standard library reads only four decimal parts without leading zeros, which is the normal form.
+    let number = letters == 0 || last.starts_with(b"0x");
+    is_plain_label(last) && (!number || !ends_in_a_number(name) || name.parse::<Ipv4Addr>().is_ok())
+}
+
+fn is_plain_label(label: &[u8]) -> bool {
+    (1..=MAX_LABEL).contains(&label.len()) && !label.starts_with(b"xn--")
 }
 
 fn name_by_uts46(text: &str) -> Result<String, HostError> {

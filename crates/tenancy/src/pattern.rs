@@ -27,7 +27,7 @@ use crate::host::{HostError, MAX_NAME, RawHost, split_authority};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPattern {
-    text: String,
+    text: Box<str>,
 }
 
 impl HostPattern {
@@ -51,10 +51,10 @@ impl HostPattern {
 
     pub(crate) fn from_raw(raw: RawHost<'_>) -> Result<Self, HostError> {
         let RawHost::Name(text) = raw else {
-            return Ok(Self { text: raw.normal_form()?.into_owned() });
+            return Ok(Self { text: raw.normal_form()?.into() });
         };
         let Some(parent) = text.strip_prefix("*.") else {
-            return Ok(Self { text: raw.normal_form()?.into_owned() });
+            return Ok(Self { text: raw.normal_form()?.into() });
         };
         let bare = |error| if error == HostError::Empty { HostError::Wildcard } else { error };
         let parent = RawHost::Name(parent).normal_form().map_err(bare)?;
@@ -66,7 +66,7 @@ impl HostPattern {
         if text.len() > MAX_NAME {
             return Err(HostError::TooLong { limit: MAX_NAME });
         }
-        Ok(Self { text })
+        Ok(Self { text: text.into_boxed_str() })
     }
 
     /// The pattern's text: a host in normal form, with `*.` in front of a wildcard's parent. IPv6 has no brackets.
@@ -102,7 +102,7 @@ impl HostPattern {
         match self.text.strip_prefix("*.") {
             // No address gets through: a parent is never an IPv4 address' tail, and IPv6 is written without dots.
             Some(parent) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
-            None => host == self.text,
+            None => *host == *self.text,
         }
     }
 

@@ -97,7 +97,8 @@ pub struct RouteUrl {
     host: HostPattern,
     /// Never the scheme's default.
     port: Option<u16>,
-    prefix: String,
+    /// Empty for the whole host, which most routes own.
+    prefix: Box<str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,7 +145,7 @@ impl RouteUrl {
 
         let (host, port) = read_authority(authority)?;
         let port = port.filter(|port| *port != scheme.default_port());
-        Ok(Self { scheme, host, port, prefix: read_prefix(path)?.to_owned() })
+        Ok(Self { scheme, host, port, prefix: read_prefix(path)?.into() })
     }
 
     /// `http` or `https`.
@@ -194,7 +195,7 @@ impl RouteUrl {
     /// ```
     #[must_use]
     pub fn prefix(&self) -> &str {
-        &self.prefix
+        if self.prefix.is_empty() { "/" } else { &self.prefix }
     }
 
     /// Whether the host is a wildcard.
@@ -216,7 +217,7 @@ impl RouteUrl {
     /// ```
     #[must_use]
     pub fn key(&self) -> (&str, &str) {
-        (self.host.as_str(), &self.prefix)
+        (self.host.as_str(), self.prefix())
     }
 
     /// Whether both are one route: host and prefix count, scheme and port do not.
@@ -243,7 +244,7 @@ impl fmt::Display for RouteUrl {
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
-        if self.prefix == "/" { Ok(()) } else { f.write_str(&self.prefix) }
+        f.write_str(&self.prefix)
     }
 }
 
@@ -310,7 +311,7 @@ fn read_authority(text: &str) -> Result<(HostPattern, Option<u16>), UrlError> {
 
 fn read_prefix(path: &str) -> Result<&str, UrlError> {
     if path.is_empty() || path == "/" {
-        return Ok("/");
+        return Ok("");
     }
     if let Some(bad) = path.chars().find(|c| !is_path_character(*c)) {
         return Err(if bad.is_ascii() { UrlError::Character(bad) } else { UrlError::NonAsciiPath(bad) });

@@ -156,7 +156,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
     /// Writes a verdict down. None if the tenant has left.
     fn found(&self, slot: &Arc<Slot<P>>, verdict: &Verdict) -> Option<()> {
         let now = (self.around.clock)();
-        let next = slot.change(&self.around, |state| {
+        let next = self.change(slot, |state| {
             if !state.registered {
                 return None;
             }
@@ -178,7 +178,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
     }
 
     fn was_built(&self, slot: &Arc<Slot<P>>, built: Result<Arc<P>, Reason>) -> Option<()> {
-        let unused = slot.change(&self.around, |state| {
+        let unused = self.change(slot, |state| {
             if !state.registered {
                 return Err(built);
             }

@@ -173,7 +173,16 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
     /// assert_eq!(registry.resolve_by_request("example.com", "/apis").unwrap_err(), Refusal::UnknownHost);
     /// # }
     /// ```
+    #[inline]
     pub fn resolve_by_request(&self, host: &str, path: &str) -> Result<Resolved<P>, Refusal> {
+        match self.inner.routes.glance(host, path, Published::resolve) {
+            Some(answer) => answer,
+            None => self.look_up(host, path),
+        }
+    }
+
+    #[inline(never)]
+    fn look_up(&self, host: &str, path: &str) -> Result<Resolved<P>, Refusal> {
         let resolve = |_: &Arc<Slot<P>>, published: &Published<P>| published.resolve();
         self.inner.routes.find(host, path, resolve).unwrap_or(Err(Refusal::UnknownHost))
     }
@@ -543,28 +552,31 @@ impl<P: Send + Sync + 'static> Inner<P> {
     }
 
     fn enter_tenant(&self, tenant_id: &TenantId, slot: &Arc<Slot<P>>) -> Result<(), RegistryError> {
+        let _held = self.routes.hold();
         let _book = lock(&self.book);
         let tenants = self.tenants.pin();
         if tenants.contains_key(&**tenant_id) {
             return Err(RegistryError::AlreadyRegistered { tenant_id: tenant_id.clone() });
         }
         // Nobody knows the slot yet: its lock is free.
-        for route in &slot.read().routes {
-            self.routes.free_for(slot, route)?;
-        }
+        let shadows = {
+            let state = slot.read();
+            state.routes.iter().try_for_each(|route| self.routes.free_for(slot, route))?;
+            Shadows::of(&state.routes, &[])
+        };
         let _change = self.routes.change();
-        let hosts = slot.arrive(&self.around, |state| {
+        slot.arrive(&self.around, |state, published| {
             tenants.insert(tenant_id.clone(), Arc::clone(slot));
             for (route, number) in state.routes.iter().zip(&state.numbers) {
-                self.routes.enter(slot, route, *number);
+                self.routes.enter(slot, route, *number, Some(published));
             }
-            Shadows::of(&state.routes, &[])
         });
-        self.routes.lengthen(&hosts);
+        self.routes.lengthen(&shadows);
         Ok(())
     }
 
     fn strike_tenant(&self, tenant_id: &str) -> bool {
+        let held = self.routes.hold();
         let book = lock(&self.book);
         let Some(slot) = self.slot(tenant_id) else { return false };
         let (routes, numbers, reserved) = {
@@ -582,13 +594,28 @@ impl<P: Send + Sync + 'static> Inner<P> {
         self.tenants.pin().remove(tenant_id);
         drop(book);
         // Other people's values go after the lock: their `drop` may come back here.
-        drop(remains);
+        drop((held, remains));
         true
+    }
+
+    /// Changes a tenant whose routes stay as they are.
+    fn change<R>(&self, slot: &Arc<Slot<P>>, change: impl FnOnce(&mut slot::State<P>) -> R) -> R {
+        let (result, published) = slot.change(&self.around, change);
+        if published {
+            let _held = self.routes.hold();
+            let _book = lock(&self.book);
+            let (routes, numbers) = {
+                let state = slot.read();
+                (state.routes.clone(), state.numbers.clone())
+            };
+            self.routes.show(slot, routes.iter().zip(&numbers));
+        }
+        result
     }
 
     fn set_suspended(&self, tenant_id: &str, reason: Option<Reason>) -> bool {
         let Some(slot) = self.slot(tenant_id) else { return false };
-        slot.change(&self.around, |state| {
+        self.change(&slot, |state| {
             let changes = state.registered && state.suspended != reason;
             if changes {
                 state.suspended = reason;
@@ -604,7 +631,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
             return None;
         }
         let now = (self.around.clock)();
-        Some(slot.change(&self.around, |state| {
+        Some(self.change(slot, |state| {
             state.registered.then(|| {
                 state.found(&Verdict::Valid, now);
                 Box::new(state.status())

@@ -44,6 +44,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
 
     /// Keeps the draft's routes for the tenant, which holds some of them already as a rule.
     fn reserve<'a>(&'a self, slot: &'a Arc<Slot<P>>, draft: &Draft<P>) -> Result<Reservation<'a, P>, RegistryError> {
+        let _held = self.routes.hold();
         let _book = lock(&self.book);
         // Of a tenant that left it is not said whose its routes are now.
         if !slot.read().registered {
@@ -68,7 +69,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
         let reserved = state.reserved.clone();
         drop(state);
         for (route, number) in &reserved {
-            self.routes.enter(slot, route, *number);
+            self.routes.enter(slot, route, *number, None);
         }
         Ok(Reservation { inner: self, slot, numbers: numbers.into_boxed_slice(), redeemed: false })
     }
@@ -89,6 +90,7 @@ impl<P: Send + Sync + 'static> Reservation<'_, P> {
         let Inner { around, schedule, .. } = self.inner;
         let now = (around.clock)();
         let next = schedule.next(0);
+        let held = self.inner.routes.hold();
         let book = lock(&self.inner.book);
         let (old, reserved) = {
             let mut state = self.slot.read();
@@ -103,18 +105,19 @@ impl<P: Send + Sync + 'static> Reservation<'_, P> {
         let shadows = Shadows::of(reserved.iter().map(|(route, _)| route), gone.clone().map(|(route, _)| route));
         let change = routes.change();
         routes.shorten(&shadows);
-        let (remains, status) = self.slot.change(around, |state| {
+        let ((remains, status, now_held), _) = self.slot.change(around, |state| {
             let remains = state.take_over(new, now);
             state.next_check_at = next.and_then(|delay| now.checked_add(delay));
-            (remains, state.status())
+            (remains, state.status(), state.routes.clone())
         });
         routes.lengthen(&shadows);
+        routes.show(self.slot, now_held.iter().zip(&self.numbers));
         for (route, number) in gone {
             routes.strike(self.slot, route, *number);
         }
         drop(change);
         drop(book);
-        drop(remains);
+        drop((held, remains));
         self.redeemed = true;
         if let Some(delay) = next {
             schedule.put(self.slot, delay);
@@ -128,6 +131,7 @@ impl<P: Send + Sync + 'static> Drop for Reservation<'_, P> {
         if self.redeemed {
             return;
         }
+        let _held = self.inner.routes.hold();
         let _book = lock(&self.inner.book);
         let reserved = std::mem::take(&mut self.slot.read().reserved);
         for (route, number) in &reserved {

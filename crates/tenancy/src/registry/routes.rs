@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use seize::{Collector, LocalGuard};
+
 use super::error::RegistryError;
 use super::slot::{Published, Slot};
 use super::table::{Looked, Route, Table};
@@ -20,6 +22,7 @@ use crate::route::RouteUrl;
 use crate::sync::step;
 
 pub(crate) struct Routes<P> {
+    collector: Arc<Collector>,
     exact: Table<P>,
     /// Keyed by what stands behind `*.`.
     wild: Table<P>,
@@ -36,9 +39,24 @@ impl Drop for Change<'_> {
     }
 }
 
-impl<P> Routes<P> {
+impl<P: Send + Sync + 'static> Routes<P> {
     pub(crate) fn new() -> Self {
-        Self { exact: Table::new(), wild: Table::new(), changes: AtomicU64::new(0) }
+        // What is taken out may hold a platform, which is to go as soon as nobody looks at it any more.
+        let collector = Arc::new(Collector::new().batch_size(1));
+        Self { exact: Table::new(&collector), wild: Table::new(&collector), changes: AtomicU64::new(0), collector }
+    }
+
+    /// Keeps what this thread takes out of the tables until the hold is dropped. Taken before the book lock and dropped
+    /// after it: what goes then may be a platform, and its `drop` may come back here.
+    pub(crate) fn hold(&self) -> LocalGuard<'_> {
+        self.collector.enter()
+    }
+
+    /// Takes what is wanted of the tenant that has the whole `host`, spelled as it is known; none if it takes more than a
+    /// glance.
+    #[inline]
+    pub(crate) fn glance<T>(&self, host: &str, path: &str, take: impl FnOnce(&Published<P>) -> T) -> Option<T> {
+        if host.len() <= MAX_NAME { self.exact.glance(host, path, take) } else { None }
     }
 
     /// Takes what is wanted of the tenant that `path` on `host` belongs to, served or refused.
@@ -144,11 +162,11 @@ impl<P> Routes<P> {
         Change(&self.changes)
     }
 
-    /// Enters a route that nobody else holds; it counts as soon as its slot says so. Under the book lock.
-    pub(crate) fn enter(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32) {
+    /// Enters a route that nobody else holds; it counts as soon as its slot says so, or `seen` is what it says. Under the
+    /// book lock.
+    pub(crate) fn enter(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32, seen: Option<&Arc<Published<P>>>) {
         step();
-        let entry = Route { slot: Arc::clone(slot), number };
-        self.table(route).insert(key(route), route.prefix(), entry);
+        self.table(route).insert(key(route), route.prefix(), Route::new(slot, number, seen));
     }
 
     /// Takes a route out that its slot no longer counts. Under the book lock.
@@ -173,6 +191,14 @@ impl<P> Routes<P> {
         self.exact.settle(host, more);
     }
 
+    /// After something was published: brings it next to the routes that it is about. Under the book lock.
+    pub(crate) fn show<'a>(&self, slot: &Arc<Slot<P>>, routes: impl IntoIterator<Item = (&'a RouteUrl, &'a u32)>) {
+        for (route, number) in routes {
+            step();
+            self.table(route).show(key(route), route.prefix(), slot, *number);
+        }
+    }
+
     fn table(&self, route: &RouteUrl) -> &Table<P> {
         if route.is_wildcard() { &self.wild } else { &self.exact }
     }
@@ -187,8 +213,9 @@ impl<T> Looked<T> {
     }
 }
 
-/// How many routes more, or fewer, each exact host has after a change. One that keeps some hides wildcards throughout.
-pub(crate) struct Shadows(BTreeMap<String, i32>);
+/// How many prefixes more, or fewer, exact hosts have after a change. One that keeps some hides wildcards throughout; one
+/// that is somebody's as a whole answers everything itself.
+pub(crate) struct Shadows(BTreeMap<Box<str>, i32>);
 
 impl Shadows {
     pub(crate) fn of<'a>(
@@ -198,8 +225,8 @@ impl Shadows {
         let mut hosts = BTreeMap::new();
         let come = come.into_iter().map(|route| (route, 1));
         for (route, more) in come.chain(gone.into_iter().map(|route| (route, -1))) {
-            if !route.is_wildcard() {
-                *hosts.entry(key(route).to_owned()).or_default() += more;
+            if !route.is_wildcard() && route.prefix() != "/" {
+                *hosts.entry(key(route).into()).or_default() += more;
             }
         }
         Self(hosts)

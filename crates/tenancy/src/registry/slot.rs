@@ -6,6 +6,7 @@
 //! was left stays left.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
@@ -36,6 +37,8 @@ pub(crate) struct Published<P> {
     pub(crate) config_version: u64,
     routes: Numbers,
     outcome: Outcome<P>,
+    /// This is what is published; it was not from the beginning, and will not be for ever.
+    current: AtomicBool,
 }
 
 enum Outcome<P> {
@@ -47,7 +50,7 @@ enum Outcome<P> {
 }
 
 /// The routes that count, by number, in ascending order.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Numbers {
     One(u32),
     Many(Arc<[u32]>),
@@ -63,6 +66,12 @@ impl Numbers {
 }
 
 impl<P> Published<P> {
+    /// Whether this may be read instead of asking the slot.
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        self.current.load(Ordering::Acquire)
+    }
+
     /// Whether the route that is known by `number` is the tenant's, as far as look-ups are concerned.
     #[inline]
     pub(crate) fn owns(&self, number: u32) -> bool {
@@ -71,6 +80,11 @@ impl<P> Published<P> {
             Numbers::Many(many) => many.binary_search(&number).is_ok(),
         };
         owned && !matches!(self.outcome, Outcome::Left)
+    }
+
+    /// Whether look-ups can tell the two apart; whose they are is the same.
+    fn says(&self, other: &Self) -> bool {
+        self.config_version == other.config_version && self.routes == other.routes && self.outcome.says(&other.outcome)
     }
 
     #[inline]
@@ -88,6 +102,20 @@ impl<P> Published<P> {
 }
 
 impl<P> Outcome<P> {
+    fn says(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Served { health, platform }, Self::Served { health: other_health, platform: other }) => {
+                health == other_health && Arc::ptr_eq(platform, other)
+            }
+            (Self::Pending { retry_after }, Self::Pending { retry_after: other }) => retry_after == other,
+            (Self::Disabled(reason), Self::Disabled(other)) | (Self::Suspended(reason), Self::Suspended(other)) => {
+                reason == other
+            }
+            (Self::Left, Self::Left) => true,
+            _ => false,
+        }
+    }
+
     #[cold]
     fn refusal(&self) -> Refusal {
         match self {
@@ -197,43 +225,58 @@ impl<P> Slot<P> {
         lock(&self.state)
     }
 
-    /// Changes what look-ups see, and tells about the health if it is another one afterwards.
-    pub(crate) fn change<R>(&self, around: &Surroundings, change: impl FnOnce(&mut State<P>) -> R) -> R {
+    /// Changes the tenant, publishes what look-ups see of that, if anything, and tells about the health if it is another
+    /// one afterwards. Also says whether anything was published.
+    pub(crate) fn change<R>(&self, around: &Surroundings, change: impl FnOnce(&mut State<P>) -> R) -> (R, bool) {
         let mut state = self.read();
         let before = state.health();
         let result = change(&mut state);
         let after = state.health();
-        let before_published = self.publish(&state, Some(around));
+        let before_published = self.publish(&state, around);
         if before != after {
             state.tell(around, before, after);
         }
         drop(state);
         // The last holder of a platform may be this one.
+        let published = before_published.is_some();
         drop(before_published);
-        result
+        (result, published)
     }
 
-    /// Lets the tenant in by `enter`, which makes it known, and tells of it before anything else can happen to it.
-    /// Look-ups see it afterwards, by all its routes at once.
-    pub(crate) fn arrive<R>(&self, around: &Surroundings, enter: impl FnOnce(&State<P>) -> R) -> R {
+    /// Lets the tenant in by `enter`, which makes it known with what is going to be published, and tells of it before
+    /// anything else can happen to it. Look-ups see it afterwards, by all its routes at once.
+    pub(crate) fn arrive(&self, around: &Surroundings, enter: impl FnOnce(&State<P>, &Arc<Published<P>>)) {
         let mut state = self.read();
-        let result = enter(&state);
         state.registered = true;
+        let first = Arc::new(state.published(Some(around)));
+        enter(&state, &first);
         // What was there before served nobody, and holds nothing of other people's.
-        drop(self.publish(&state, Some(around)));
+        drop(self.switch(first));
         state.tell(around, None, state.health());
-        result
     }
 
-    /// What was published before holds a platform: whoever drops it must hold no lock.
-    fn publish(&self, state: &State<P>, around: Option<&Surroundings>) -> Arc<Published<P>> {
+    /// Publishes what look-ups see now, unless it is what they see already. What was published before holds a platform:
+    /// whoever drops it must hold no lock.
+    fn publish(&self, state: &State<P>, around: &Surroundings) -> Option<Arc<Published<P>>> {
+        let next = state.published(Some(around));
+        let same = self.published.load().says(&next);
+        (!same).then(|| self.switch(Arc::new(next)))
+    }
+
+    /// Until the swap everybody who asks is told the old, from then on the new: what is remembered elsewhere counts only
+    /// while nothing is being switched.
+    fn switch(&self, next: Arc<Published<P>>) -> Arc<Published<P>> {
+        self.published.load().current.store(false, Ordering::Release);
         step();
-        self.published.swap(Arc::new(state.published(around)))
+        let before = self.published.swap(Arc::clone(&next));
+        step();
+        next.current.store(true, Ordering::Release);
+        before
     }
 
     /// The tenant is no longer registered, for look-ups from this moment on.
     pub(crate) fn leave(&self, around: &Surroundings) -> Remains<P> {
-        let remains = self.change(around, |state| {
+        let (remains, _) = self.change(around, |state| {
             state.registered = false;
             state.reason = None;
             Remains { _platform: state.platform.take(), _factory: state.factory.take(), _extras: state.extras.take() }
@@ -279,6 +322,7 @@ impl<P> State<P> {
             config_version: self.config_version,
             routes: self.owned.clone(),
             outcome,
+            current: AtomicBool::new(false),
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use papaya::{Equivalent, HashMap};
+use seize::Collector;
 
 use super::slot::{Published, Slot};
 use crate::prefix::path_of;
@@ -19,11 +20,40 @@ use crate::sync::step;
 pub(crate) struct Route<P> {
     pub(crate) slot: Arc<Slot<P>>,
     pub(crate) number: u32,
+    /// What the slot had published when somebody looked last, or is going to: as good as the slot itself while it is
+    /// current, and one step nearer.
+    seen: Option<Arc<Published<P>>>,
 }
 
 impl<P> Clone for Route<P> {
     fn clone(&self) -> Self {
-        Self { slot: Arc::clone(&self.slot), number: self.number }
+        Self { slot: Arc::clone(&self.slot), number: self.number, seen: self.seen.clone() }
+    }
+}
+
+impl<P> Route<P> {
+    pub(crate) fn new(slot: &Arc<Slot<P>>, number: u32, seen: Option<&Arc<Published<P>>>) -> Self {
+        Self { slot: Arc::clone(slot), number, seen: seen.cloned() }
+    }
+
+    /// Takes what is wanted of what the slot has published, if the route counts.
+    #[inline]
+    fn look<T>(&self, take: impl FnOnce(&Self, &Published<P>) -> T) -> Option<T> {
+        step();
+        match &self.seen {
+            Some(seen) if seen.is_current() => seen.owns(self.number).then(|| take(self, seen)),
+            Some(_) | None => self.look_at_slot(take),
+        }
+    }
+
+    #[inline(never)]
+    fn look_at_slot<T>(&self, take: impl FnOnce(&Self, &Published<P>) -> T) -> Option<T> {
+        let published = self.slot.published();
+        published.owns(self.number).then(|| take(self, &published))
+    }
+
+    fn is_of(&self, slot: &Arc<Slot<P>>, number: u32) -> bool {
+        self.number == number && Arc::ptr_eq(&self.slot, slot)
     }
 }
 
@@ -35,7 +65,7 @@ struct Host<P> {
     prefixes: u32,
     /// No prefix has more segments than this.
     deepest: u32,
-    /// How many routes count, and are not only reserved: what makes an exact host shadow a wildcard.
+    /// How many prefixes count, and are not only reserved: what makes an exact host shadow a wildcard for other paths.
     settled: u32,
 }
 
@@ -97,16 +127,32 @@ pub(crate) struct Table<P> {
     prefixes: HashMap<PrefixKey, Route<P>, RandomState>,
 }
 
-impl<P> Table<P> {
-    pub(crate) fn new() -> Self {
+impl<P: Send + Sync + 'static> Table<P> {
+    /// What is taken out goes by way of `collector`.
+    pub(crate) fn new(collector: &Arc<Collector>) -> Self {
         Self {
-            hosts: HashMap::with_hasher(RandomState::default()),
-            prefixes: HashMap::with_hasher(RandomState::default()),
+            hosts: HashMap::builder().hasher(RandomState::default()).shared_collector(Arc::clone(collector)).build(),
+            prefixes: HashMap::builder().hasher(RandomState::default()).shared_collector(Arc::clone(collector)).build(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.hosts.is_empty()
+    }
+
+    /// Takes what is wanted of a host that is somebody's as a whole, as most are: what [`Table::look`] would say first. None
+    /// of everything else.
+    #[inline]
+    pub(crate) fn glance<T>(&self, host: &str, path: &str, take: impl FnOnce(&Published<P>) -> T) -> Option<T> {
+        step();
+        let guard = self.hosts.guard();
+        let held = self.hosts.get(host, &guard)?;
+        if held.deepest > 0 && path.len() > 1 {
+            return None;
+        }
+        let root = held.root.as_ref()?;
+        let seen = root.seen.as_deref()?;
+        (seen.is_current() && seen.owns(root.number)).then(|| take(seen))
     }
 
     /// Takes what is wanted of the route that covers `path` on `host`, and of what its tenant has published.
@@ -120,12 +166,8 @@ impl<P> Table<P> {
         if prefixes && let Some(looked) = self.look_at_prefixes(held, host, path, &take) {
             return looked;
         }
-        if let Some(root) = &held.root {
-            let published = root.slot.published();
-            if published.owns(root.number) {
-                let answer = take(root, &published);
-                return if prefixes { Looked::Later(answer) } else { Looked::First(answer) };
-            }
+        if let Some(answer) = held.root.as_ref().and_then(|root| root.look(&take)) {
+            return if prefixes { Looked::Later(answer) } else { Looked::First(answer) };
         }
         if held.settled > 0 { Looked::Shadowed } else { Looked::Absent }
     }
@@ -142,8 +184,7 @@ impl<P> Table<P> {
         prefixes_of(path, held.deepest).enumerate().find_map(|(at, prefix)| {
             step();
             let route = self.prefixes.get(&PrefixRef { host, prefix }, &guard)?;
-            let published = route.slot.published();
-            let answer = published.owns(route.number).then(|| take(route, &published))?;
+            let answer = route.look(&take)?;
             Some(if at == 0 { Looked::First(answer) } else { Looked::Later(answer) })
         })
     }
@@ -170,7 +211,7 @@ impl<P> Table<P> {
         hosts.insert(host.into(), held);
     }
 
-    /// So many routes of a host count more, or fewer. Under the book lock.
+    /// So many prefixes of a host count more, or fewer. Under the book lock.
     pub(crate) fn settle(&self, host: &str, more: i32) {
         let hosts = self.hosts.pin();
         if let Some(mut held) = hosts.get(host).cloned() {
@@ -179,9 +220,28 @@ impl<P> Table<P> {
         }
     }
 
+    /// Brings what `slot` has published next to its route. Under the book lock.
+    pub(crate) fn show(&self, host: &str, prefix: &str, slot: &Arc<Slot<P>>, number: u32) {
+        let shown = || Route::new(slot, number, Some(&slot.published()));
+        if prefix == "/" {
+            let hosts = self.hosts.pin();
+            if let Some(held) = hosts.get(host)
+                && held.root.as_ref().is_some_and(|root| root.is_of(slot, number))
+            {
+                hosts.insert(host.into(), Host { root: Some(shown()), ..*held });
+            }
+        } else {
+            let prefixes = self.prefixes.pin();
+            let key = PrefixRef { host, prefix };
+            if prefixes.get(&key).is_some_and(|route| route.is_of(slot, number)) {
+                prefixes.insert(PrefixKey { host: host.into(), prefix: prefix.into() }, shown());
+            }
+        }
+    }
+
     /// Takes a route out that `slot` holds under `number`; one that it holds no longer stays. Under the book lock.
     pub(crate) fn remove(&self, host: &str, prefix: &str, slot: &Arc<Slot<P>>, number: u32) {
-        let is_it = |route: &Route<P>| route.number == number && Arc::ptr_eq(&route.slot, slot);
+        let is_it = |route: &Route<P>| route.is_of(slot, number);
         let hosts = self.hosts.pin();
         let Some(mut held) = hosts.get(host).cloned() else { return };
         if prefix == "/" {
