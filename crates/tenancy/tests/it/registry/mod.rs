@@ -4,6 +4,9 @@
 //! it is asked, a [`Works`] for factories, and short ways to register and to ask. Invariant: a test waits for a
 //! condition with a deadline, or in tokio's paused time, never for a number of seconds.
 
+mod background;
+mod bad_input;
+mod drops;
 mod events;
 mod health;
 mod lazy;
@@ -12,6 +15,7 @@ mod recheck;
 mod registering;
 mod replacing;
 mod routing;
+mod runtimes;
 mod suspension;
 mod switching;
 
