@@ -11,6 +11,7 @@ mod events;
 mod health;
 mod lazy;
 mod leaving;
+mod model;
 mod recheck;
 mod registering;
 mod replacing;
