@@ -18,7 +18,7 @@ use super::config::Factory;
 use super::slot::Slot;
 use super::status::TenantStatus;
 use crate::reason::Reason;
-use crate::sync::{spawn, within};
+use crate::sync::{spawn, within, yield_now};
 use crate::validate::{ValidationTarget, Verdict};
 
 /// How a flight ended: with the tenant's status, or with the tenant gone.
@@ -31,15 +31,25 @@ pub(crate) struct Flight {
     validates: bool,
     /// It has yet to validate.
     to_validate: bool,
-    /// It is to build what is not built.
-    builds: bool,
+    /// Whether it is to build what is not built.
+    builds: Build,
 }
 
 /// What somebody wants of a tenant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) validate: bool,
-    pub(crate) build: bool,
+    pub(crate) build: Build,
+}
+
+/// Whether a platform is to be built that is not there, from the weakest wish to the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Build {
+    No,
+    /// A request waits for it: not of a tenant that is suspended, and not where a factory has failed already, which may
+    /// have come to pass after the request asked.
+    ForRequest,
+    Yes,
 }
 
 /// Who waits for a flight.
@@ -70,13 +80,14 @@ enum Step<P> {
 }
 
 impl<P: Send + Sync + 'static> Inner<P> {
-    /// Has `wanted` done, and waits for it; none if the tenant leaves.
+    /// Has `wanted` done, and waits for it; none if the tenant leaves, also where the flight does not come to see it.
     pub(crate) async fn fly(self: &Arc<Self>, slot: &Arc<Slot<P>>, wanted: Wanted) -> Landed {
         loop {
-            match self.board(slot, wanted)?.landed().await {
+            let ticket = self.board(slot, wanted)?;
+            match or_left(slot, ticket.landed()).await? {
                 Ok(landed) => return landed,
-                // Its runtime ended under it. This one is alive: once more.
-                Err(Lost) => {}
+                // Its runtime ended under it. If this one is alive, once more; if it is the same, it ends this too.
+                Err(Lost) => yield_now().await,
             }
         }
     }
@@ -91,7 +102,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
             if let Some(flight) = state.flight.as_mut().filter(|flight| !flight.is_lost()) {
                 flight.to_validate |= wanted.validate && !flight.validates;
                 flight.validates |= wanted.validate;
-                flight.builds |= wanted.build;
+                flight.builds = flight.builds.max(wanted.build);
                 return Some(Ticket(flight.landed.clone()));
             }
             let (pilot, landed) = watch::channel(None);
@@ -117,12 +128,12 @@ impl<P: Send + Sync + 'static> Inner<P> {
         loop {
             let step = {
                 let mut state = slot.read();
-                let factory = state.to_build();
                 let flight = state.flight.as_mut()?;
+                let builds = flight.builds;
                 if flight.to_validate {
                     flight.to_validate = false;
                     Step::Validate(state.target())
-                } else if let Some(factory) = factory.filter(|_| flight.builds) {
+                } else if let Some(factory) = state.to_build(builds) {
                     Step::Build(factory)
                 } else {
                     Step::End
@@ -143,7 +154,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
                     let more = state
                         .flight
                         .as_ref()
-                        .is_some_and(|flight| flight.to_validate || flight.builds && state.to_build().is_some());
+                        .is_some_and(|flight| flight.to_validate || state.to_build(flight.builds).is_some());
                     if !more {
                         state.flight = None;
                         return state.registered.then(|| Box::new(state.status()));
@@ -165,7 +176,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
             if !matches!(verdict, Verdict::Valid)
                 && let Some(flight) = &mut state.flight
             {
-                flight.builds = false;
+                flight.builds = Build::No;
             }
             let next = self.schedule.next(state.consecutive_failures);
             state.next_check_at = next.and_then(|delay| now.checked_add(delay));
@@ -184,7 +195,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
             }
             if let (Err(_), Some(flight)) = (&built, &mut state.flight) {
                 // Once per asking: a failure is an answer too.
-                flight.builds = false;
+                flight.builds = Build::No;
             }
             state.was_built(built);
             Ok(())

@@ -37,7 +37,7 @@ pub use events::HealthEvents;
 pub use refusal::Refusal;
 pub use status::{HealthEvent, Resolved, TenantStatus};
 
-use self::flight::Wanted;
+use self::flight::{Build, Wanted};
 use self::routes::{Routes, Shadows};
 use self::schedule::Schedule;
 use self::slot::{Published, Slot, Surroundings};
@@ -353,6 +353,7 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
         if !validate && !build {
             return Ok(slot.read().status());
         }
+        let build = if build { Build::Yes } else { Build::No };
         let wanted = Wanted { validate, build };
         if how == Register::InBackground {
             let status = slot.read().status();
@@ -384,6 +385,7 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
     pub async fn replace(&self, tenant_id: &str, config: TenantConfig<P>) -> Result<TenantStatus, RegistryError> {
         let draft = config.draft()?;
         let slot = self.inner.slot(tenant_id).ok_or_else(|| unknown(tenant_id))?;
+        self.inner.schedule.follow(&self.inner);
         self.inner.replace(&slot, draft).await
     }
 
@@ -406,7 +408,8 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
     /// ```
     pub async fn recheck(&self, tenant_id: &str) -> Result<TenantStatus, RegistryError> {
         let slot = self.inner.slot(tenant_id).ok_or_else(|| unknown(tenant_id))?;
-        let wanted = Wanted { validate: true, build: true };
+        let wanted = Wanted { validate: true, build: Build::Yes };
+        self.inner.schedule.follow(&self.inner);
         let landed = match self.inner.check_at_once(&slot) {
             Some(landed) => landed,
             None => self.inner.fly(&slot, wanted).await,
@@ -627,7 +630,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
     /// Where there is nothing to wait for: without a validator a built tenant is valid when it is asked. None where a
     /// flight is needed.
     fn check_at_once(&self, slot: &Arc<Slot<P>>) -> Option<flight::Landed> {
-        if self.validator.is_some() || slot.read().to_build().is_some() {
+        if self.validator.is_some() || slot.read().to_build(Build::Yes).is_some() {
             return None;
         }
         let now = (self.around.clock)();
@@ -643,10 +646,10 @@ impl<P: Send + Sync + 'static> Inner<P> {
     async fn build_for_request(self: &Arc<Self>, slot: &Arc<Slot<P>>) {
         let worth_it = {
             let state = slot.read();
-            state.waits_for_request() && (state.to_build().is_some() || state.flight.is_some())
+            state.waits_for_request() && (state.standing.validated || state.flight.is_some())
         };
         if worth_it {
-            self.fly(slot, Wanted { validate: false, build: true }).await;
+            self.fly(slot, Wanted { validate: false, build: Build::ForRequest }).await;
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::Inner;
-use super::flight::Wanted;
+use super::flight::{Build, Wanted};
 use super::slot::Slot;
 use crate::sync::{Mutex, lock, spawn};
 
@@ -80,7 +80,9 @@ impl<P> Schedule<P> {
         let drawn = self.random.hash_one(self.drawn.fetch_add(1, Ordering::Relaxed));
         #[expect(clippy::cast_precision_loss, reason = "32 bits of chance are plenty")]
         let share = (drawn >> 32) as f64 / f64::from(u32::MAX);
-        Some(backed_off.mul_f64(1.0 - JITTER + 2.0 * JITTER * share))
+        let seconds = backed_off.as_secs_f64() * (1.0 - JITTER + 2.0 * JITTER * share);
+        // "Never" is an interval too.
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     }
 }
 
@@ -103,7 +105,7 @@ impl<P: Send + Sync + 'static> Schedule<P> {
         }
     }
 
-    /// Sees to it that somebody follows the schedule. From within a runtime.
+    /// Sees to it that somebody follows the schedule, also when the runtime of who did has ended. From within a runtime.
     pub(crate) fn follow(&self, inner: &Arc<Inner<P>>) {
         if self.every.is_none() || self.shared.running.swap(true, Ordering::AcqRel) {
             return;
@@ -152,7 +154,7 @@ impl<P: Send + Sync + 'static> Follower<P> {
     /// Has the earliest that is due validated; the place is free again after that.
     fn send_off(&self, place: OwnedSemaphorePermit) {
         let (Some(inner), Some(slot)) = (self.inner.upgrade(), self.take()) else { return };
-        if let Some(ticket) = inner.board(&slot, Wanted { validate: true, build: false }) {
+        if let Some(ticket) = inner.board(&slot, Wanted { validate: true, build: Build::No }) {
             spawn(async move {
                 let _ = ticket.landed().await;
                 drop(place);

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use super::config::{Draft, Extras, Factory, Source, target};
-use super::flight::Flight;
+use super::flight::{Build, Flight};
 use super::refusal::Refusal;
 use super::standing::Standing;
 use super::status::{HealthEvent, Resolved, TenantStatus};
@@ -380,10 +380,14 @@ impl<P> State<P> {
         target(&self.tenant_id, &self.routes, self.extras.as_deref())
     }
 
-    /// The factory, where there is still something to build of a valid configuration.
-    pub(crate) fn to_build(&self) -> Option<Factory<P>> {
-        let open = self.registered && self.standing.validated && !self.standing.built;
-        self.factory.as_ref().filter(|_| open).cloned()
+    /// The factory, where there is still something to build of a valid configuration, and it is to be built.
+    pub(crate) fn to_build(&self, build: Build) -> Option<Factory<P>> {
+        let wanted = match build {
+            Build::No => false,
+            Build::ForRequest => self.waits_for_request(),
+            Build::Yes => self.registered && !self.standing.built,
+        };
+        self.factory.as_ref().filter(|_| wanted && self.standing.validated).cloned()
     }
 
     /// Whether a request may have the platform built: no other trouble is in the way.

@@ -4,7 +4,20 @@
 //! it is asked, a [`Works`] for factories, and short ways to register and to ask. Invariant: a test waits for a
 //! condition with a deadline, or in tokio's paused time, never for a number of seconds.
 
+mod background;
+mod bad_input;
+mod drops;
+mod events;
 mod health;
+mod lazy;
+mod leaving;
+mod model;
+mod recheck;
+mod registering;
+mod replacing;
+mod routing;
+mod runtimes;
+mod suspension;
 mod switching;
 
 use std::collections::HashMap;
@@ -273,9 +286,9 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
     .await;
 }
 
-/// Every event that is there already.
+/// Every event that is there already, whatever tokio thinks of one task that reads so much.
 fn events_so_far(events: &mut HealthEvents) -> Vec<HealthEvent> {
-    std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
+    std::iter::from_fn(|| tokio::task::unconstrained(events.next()).now_or_never().flatten()).collect()
 }
 
 type Change = (String, Option<Health>, Option<Health>);
