@@ -20,8 +20,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod flight;
 mod health;
 mod host;
+mod host_router;
 mod id;
 mod pattern;
 mod prefix;
@@ -35,6 +37,7 @@ mod validate;
 pub use async_trait::async_trait;
 pub use health::{Health, UnknownHealth};
 pub use host::{HostError, is_normal_host, normalize_host, normalize_host_cow};
+pub use host_router::{HostRouter, HostRouterBuilder, HostRouterStats, LookupError};
 pub use id::TenantId;
 pub use pattern::HostPattern;
 pub use prefix::{longest_prefix, path_of, prefix_covers, prefixes_overlap};

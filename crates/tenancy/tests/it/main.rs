@@ -4,6 +4,8 @@
 //! failure names the line; cases of properties can be raised with `PROPTEST_CASES`.
 
 mod health;
+mod host_router;
+mod host_router_changes;
 mod hosts;
 mod near;
 mod resolver_chain;
