@@ -7,6 +7,7 @@ mod health;
 mod host_router;
 mod host_router_changes;
 mod hosts;
+mod lazy_platforms;
 mod near;
 mod resolver_chain;
 mod resolvers;
