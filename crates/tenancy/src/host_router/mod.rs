@@ -16,8 +16,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, UnitWeighter};
+use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 pub use builder::HostRouterBuilder;
@@ -137,9 +136,9 @@ impl<T: Clone + Send + Sync + 'static> HostRouter<T> {
         let inner = Inner {
             lookup,
             limits,
-            known: cache(limits.capacity),
-            unknown: cache(limits.unknown_capacity),
-            failed: cache(limits.unknown_capacity),
+            known: Cache::new(limits.capacity),
+            unknown: Cache::new(limits.unknown_capacity),
+            failed: Cache::new(limits.unknown_capacity),
             flights: Arc::new(Flights::new()),
         };
         Self { inner: Arc::new(inner) }
@@ -372,11 +371,4 @@ impl<T> fmt::Debug for HostRouter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostRouter").field("limits", &self.inner.limits).finish_non_exhaustive()
     }
-}
-
-/// Room is made for the default at most: a capacity may be set to a number that is never reached.
-fn cache<V: Clone>(capacity: usize) -> Cache<Arc<str>, V> {
-    let expected = capacity.min(Limits::default().capacity);
-    let weight = u64::try_from(capacity).unwrap_or(u64::MAX);
-    Cache::with(expected, weight, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
 }

@@ -182,6 +182,15 @@ async fn a_platform_that_is_too_old_leaves_however_much_it_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_platform_that_is_too_old_leaves_by_itself() {
+    let factory = Arc::new(Factory::default());
+    let platforms = builder(&factory).time_to_live(60 * SECOND).build();
+    platforms.get_or_build("acme").await.unwrap();
+    sleep(61 * SECOND).await;
+    assert_eq!(factory.left(), [left("acme", 1, Eviction::Age)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_outlived_its_time_is_not_given_out_before_it_is_swept() {
     let factory = Arc::new(Factory::default());
     let platforms = builder(&factory).time_to_idle(60 * SECOND).time_to_live(3600 * SECOND).build();
