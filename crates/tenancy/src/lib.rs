@@ -72,9 +72,12 @@
 //! time limits work at awaits.
 
 pub mod cookbook;
+mod flight;
 mod health;
 mod host;
+mod host_router;
 mod id;
+mod lazy_platforms;
 mod pattern;
 mod prefix;
 mod reason;
@@ -89,7 +92,9 @@ mod validate;
 pub use async_trait::async_trait;
 pub use health::{Health, UnknownHealth};
 pub use host::{HostError, is_normal_host, normalize_host, normalize_host_cow};
+pub use host_router::{HostRouter, HostRouterBuilder, HostRouterStats, LookupError};
 pub use id::TenantId;
+pub use lazy_platforms::{BuildError, Eviction, LazyPlatforms, LazyPlatformsBuilder};
 pub use pattern::HostPattern;
 pub use prefix::{longest_prefix, path_of, prefix_covers, prefixes_overlap};
 pub use reason::Reason;

@@ -48,7 +48,7 @@ pub struct HostResolver {
 
 impl HostResolver {
     /// Reads whose host it is by asking `map`, which is given hosts in normal form and must be quick: it is called on the
-    /// path of every request.
+    /// path of every request. [`HostRouter::cached`](crate::HostRouter::cached) is.
     ///
     /// ```
     /// use std::collections::HashMap;

@@ -4,7 +4,10 @@
 //! failure names the line; cases of properties can be raised with `PROPTEST_CASES`.
 
 mod health;
+mod host_router;
+mod host_router_changes;
 mod hosts;
+mod lazy_platforms;
 mod near;
 mod registry;
 mod resolver_chain;
