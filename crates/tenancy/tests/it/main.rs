@@ -6,4 +6,5 @@
 mod health;
 mod hosts;
 mod near;
+mod redaction;
 mod routes;
