@@ -8,3 +8,4 @@ mod hosts;
 mod near;
 mod redaction;
 mod routes;
+mod validators;
