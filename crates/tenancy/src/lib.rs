@@ -40,5 +40,7 @@ pub use prefix::{longest_prefix, path_of, prefix_covers, prefixes_overlap};
 pub use reason::Reason;
 pub use route::{RouteUrl, UrlError};
 pub use validate::all_of::{AllOf, all_of};
+#[cfg(feature = "http")]
+pub use validate::http::{HttpProbe, JwksUrlError, JwksValidator, http_probe, jwks};
 pub use validate::noop::{Noop, NoopRefused, noop, noop_acknowledged};
 pub use validate::{ValidationTarget, Validator, ValidatorFn, Verdict, validator_fn};

@@ -5,6 +5,8 @@
 //! only says what it saw. Invariant: a verdict that is no `Valid` has a reason.
 
 pub(crate) mod all_of;
+#[cfg(feature = "http")]
+pub(crate) mod http;
 pub(crate) mod noop;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which clippy does not take for tests")]
 
 mod all_of;
+mod fetching;
+mod http_probe;
+mod jwks;
 mod noop;
+mod server;
 
 use tenancy::{ValidationTarget, Validator, Verdict};
 
