@@ -107,4 +107,8 @@ pub use resolver::{
     PrincipalKind, Proof, RequestHead, Resolution, ResolverFn, TENANT_MISMATCH, TenantResolver, resolver_fn,
 };
 pub use route::{RouteUrl, UrlError};
+pub use validate::all_of::{AllOf, all_of};
+#[cfg(feature = "http")]
+pub use validate::http::{HttpProbe, JwksUrlError, JwksValidator, http_probe, jwks};
+pub use validate::noop::{Noop, NoopRefused, noop, noop_acknowledged};
 pub use validate::{ValidationTarget, Validator, ValidatorFn, Verdict, validator_fn};

@@ -4,6 +4,11 @@
 //! for a look-up. Which verdict leads to which health is the registry's to decide (`registry/standing.rs`); a validator
 //! only says what it saw. Invariant: a verdict that is no `Valid` has a reason.
 
+pub(crate) mod all_of;
+#[cfg(feature = "http")]
+pub(crate) mod http;
+pub(crate) mod noop;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
