@@ -27,7 +27,8 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
 
 #[cfg(test)]
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-    shuttle::future::spawn(task).detach();
+    // Detached by dropping the handle, as with tokio.
+    drop(shuttle::future::spawn(task));
 }
 
 /// Lets others go on before its caller does.
