@@ -27,6 +27,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
 
 #[cfg(test)]
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    // Detached by dropping the handle, as with tokio.
     drop(shuttle::future::spawn(task));
 }
 

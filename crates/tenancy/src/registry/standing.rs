@@ -100,3 +100,113 @@ impl Standing {
         Self { built: true, health, ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Health::{Disabled, Healthy, Pending, Unverified};
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Event {
+        Valid,
+        Transient,
+        Permanent,
+        Built,
+        Failed,
+    }
+    use Event::{Built, Failed, Permanent, Transient, Valid};
+
+    fn after(standing: Standing, event: Event) -> Standing {
+        match event {
+            Valid => standing.after_verdict(&Verdict::Valid),
+            Transient => standing.after_verdict(&Verdict::Transient("t".into())),
+            Permanent => standing.after_verdict(&Verdict::Permanent("p".into())),
+            Built => standing.after_build(true),
+            Failed => standing.after_build(false),
+        }
+    }
+
+    #[track_caller]
+    fn check(built: bool, steps: &[(Event, Health)]) {
+        let mut standing = Standing::new(built);
+        assert_eq!(standing.health, Pending);
+        for (at, (event, health)) in steps.iter().enumerate() {
+            standing = after(standing, *event);
+            assert_eq!(standing.health, *health, "after {:?}", &steps[..=at]);
+        }
+    }
+
+    #[test]
+    fn with_its_platform_a_tenant_follows_the_table_of_health() {
+        check(true, &[(Transient, Pending), (Permanent, Disabled), (Transient, Disabled), (Valid, Healthy)]);
+        check(true, &[(Valid, Healthy), (Transient, Unverified), (Transient, Unverified), (Valid, Healthy)]);
+        check(true, &[(Valid, Healthy), (Permanent, Disabled), (Transient, Disabled), (Valid, Healthy)]);
+        check(true, &[(Valid, Healthy), (Transient, Unverified), (Permanent, Disabled), (Transient, Disabled)]);
+    }
+
+    #[test]
+    fn without_its_platform_a_tenant_is_pending_until_it_is_validated_and_built() {
+        check(false, &[(Valid, Pending), (Built, Healthy), (Transient, Unverified)]);
+        check(false, &[(Transient, Pending), (Transient, Pending), (Valid, Pending), (Built, Healthy)]);
+        check(false, &[(Permanent, Disabled), (Transient, Disabled), (Valid, Pending), (Built, Healthy)]);
+        check(false, &[(Valid, Pending), (Permanent, Disabled), (Valid, Pending), (Built, Healthy)]);
+    }
+
+    #[test]
+    fn a_passing_failure_leaves_what_was_valid_but_never_built_pending() {
+        check(false, &[(Valid, Pending), (Transient, Pending), (Transient, Pending)]);
+        check(false, &[(Valid, Pending), (Transient, Pending), (Built, Unverified), (Valid, Healthy)]);
+        check(false, &[(Valid, Pending), (Transient, Pending), (Valid, Pending), (Built, Healthy)]);
+    }
+
+    #[test]
+    fn a_factory_that_failed_disables_until_it_succeeds() {
+        check(false, &[(Valid, Pending), (Failed, Disabled), (Valid, Disabled), (Built, Healthy)]);
+        check(
+            false,
+            &[(Valid, Pending), (Failed, Disabled), (Transient, Disabled), (Valid, Disabled), (Built, Healthy)],
+        );
+        check(false, &[(Valid, Pending), (Failed, Disabled), (Failed, Disabled), (Built, Healthy)]);
+        // A lasting verdict takes the place of the factory's failure: valid again, it is built by the next request.
+        check(
+            false,
+            &[(Valid, Pending), (Failed, Disabled), (Permanent, Disabled), (Valid, Pending), (Built, Healthy)],
+        );
+    }
+
+    #[test]
+    fn a_replaced_tenant_is_healthy_and_was_valid() {
+        assert_eq!(after(Standing::replaced(), Transient).health, Unverified);
+        assert_eq!(after(Standing::replaced(), Permanent).health, Disabled);
+        assert!(!Standing::replaced().build_failed());
+    }
+
+    /// A factory runs only of what is validated and not built, as `State::to_build` has it.
+    fn possible(standing: Standing, event: Event) -> bool {
+        !matches!(event, Built | Failed) || standing.validated && !standing.built
+    }
+
+    /// Every sequence of up to seven events.
+    #[test]
+    fn whatever_happens_what_serves_was_valid_once_and_has_its_platform() {
+        let mut reached: Vec<(Standing, bool)> = [true, false].map(|built| (Standing::new(built), false)).into();
+        let mut sequences = 0;
+        for _ in 0..7 {
+            let mut next = Vec::new();
+            for (standing, was_valid) in reached {
+                for event in [Valid, Transient, Permanent, Built, Failed] {
+                    if possible(standing, event) {
+                        next.push((after(standing, event), was_valid || event == Valid));
+                    }
+                }
+            }
+            for (standing, was_valid) in &next {
+                assert!(!standing.health.serves() || *was_valid && standing.built, "{standing:?}");
+                assert!(standing.health != Unverified || *was_valid, "{standing:?}");
+            }
+            sequences += next.len();
+            reached = next;
+        }
+        assert!(sequences > 10_000, "only {sequences}");
+    }
+}

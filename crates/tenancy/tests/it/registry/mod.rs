@@ -6,6 +6,7 @@
 
 mod background;
 mod bad_input;
+mod concurrent;
 mod drops;
 mod events;
 mod health;
@@ -17,6 +18,7 @@ mod registering;
 mod replacing;
 mod routing;
 mod runtimes;
+mod stress;
 mod suspension;
 mod switching;
 
