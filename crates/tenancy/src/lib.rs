@@ -30,6 +30,8 @@ mod redact;
 mod registry;
 pub mod resolver;
 mod route;
+#[cfg(feature = "tower")]
+mod serving;
 mod sync;
 mod validate;
 
@@ -50,4 +52,13 @@ pub use resolver::{
     PrincipalKind, Proof, RequestHead, Resolution, ResolverFn, TENANT_MISMATCH, TenantResolver, resolver_fn,
 };
 pub use route::{RouteUrl, UrlError};
+#[cfg(feature = "axum")]
+pub use serving::{AdminAuth, NoTenant, Tenant, admin_router};
+#[cfg(feature = "serve")]
+pub use serving::{AdminOptions, ServeError, ServeOptions, serve, serve_with};
+#[cfg(feature = "tower")]
+pub use serving::{
+    AuthError, BearerFuture, BearerGate, BearerTokenAuth, CurrentTenant, Decision, IpNet, PeerAddr, PlatformFuture,
+    PlatformService, RequestReport, TenantBody, TenantFuture, TenantGate, TenantLayer, TenantService,
+};
 pub use validate::{ValidationTarget, Validator, ValidatorFn, Verdict, validator_fn};

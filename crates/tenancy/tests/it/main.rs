@@ -9,3 +9,4 @@ mod near;
 mod resolver_chain;
 mod resolvers;
 mod routes;
+mod serving;
