@@ -59,6 +59,6 @@ pub use serving::{AdminOptions, ServeError, ServeOptions, serve, serve_with};
 #[cfg(feature = "tower")]
 pub use serving::{
     AuthError, BearerFuture, BearerGate, BearerTokenAuth, CurrentTenant, Decision, IpNet, PeerAddr, PlatformFuture,
-    PlatformService, RequestReport, TenantBody, TenantFuture, TenantGate, TenantLayer, TenantService,
+    PlatformService, RequestHook, RequestReport, TenantBody, TenantFuture, TenantGate, TenantLayer, TenantService,
 };
 pub use validate::{ValidationTarget, Validator, ValidatorFn, Verdict, validator_fn};

@@ -17,7 +17,7 @@ use tracing::Span;
 
 use super::answer::Answer;
 use super::host::{self, NoHost};
-use super::report::{Decision, Hook};
+use super::report::{Decision, RequestHook};
 use crate::id::TenantId;
 use crate::registry::{Refusal, Resolved, TenantRegistry};
 use crate::resolver::{Principal, RequestHead, Resolution, TENANT_MISMATCH, TenantResolver};
@@ -30,7 +30,7 @@ pub(super) struct Config<P> {
     pub(super) trusted: Vec<IpNet>,
     pub(super) show_reasons: bool,
     pub(super) spans: bool,
-    pub(super) hook: Option<Hook>,
+    pub(super) hook: Option<RequestHook>,
 }
 
 impl<P> Clone for Config<P> {

@@ -41,7 +41,7 @@ pub use host::PeerAddr;
 pub use ipnet::IpNet;
 pub use layer::TenantLayer;
 pub use platform::{PlatformFuture, PlatformService, TenantService};
-pub use report::{Decision, RequestReport};
+pub use report::{Decision, RequestHook, RequestReport};
 
 #[cfg(feature = "axum")]
 pub use admin::{AdminAuth, admin_router};

@@ -13,7 +13,16 @@ use tokio::time::Instant;
 use crate::id::TenantId;
 use crate::registry::Refusal;
 
-pub(super) type Hook = Arc<dyn Fn(&RequestReport<'_>) + Send + Sync>;
+/// What is called with every [`RequestReport`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use tenancy::{RequestHook, RequestReport};
+///
+/// let hook: RequestHook = Arc::new(|request: &RequestReport<'_>| println!("{}", request.decision.as_str()));
+/// # drop(hook);
+/// ```
+pub type RequestHook = Arc<dyn Fn(&RequestReport<'_>) + Send + Sync>;
 
 /// What became of one request.
 ///
@@ -110,7 +119,7 @@ impl From<&Refusal> for Decision {
 
 /// One request under way; it reports when it is dropped.
 pub(super) struct Watch {
-    hook: Hook,
+    hook: RequestHook,
     begun: Instant,
     tenant_id: Option<TenantId>,
     decision: Decision,
@@ -118,7 +127,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn begin(hook: &Hook) -> Self {
+    pub(super) fn begin(hook: &RequestHook) -> Self {
         let hook = Arc::clone(hook);
         Self { hook, begun: Instant::now(), tenant_id: None, decision: Decision::GivenUp, status: None }
     }

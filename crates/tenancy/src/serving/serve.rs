@@ -26,7 +26,7 @@ use super::admin::{AdminAuth, admin_router};
 use super::auth::{AuthError, BearerTokenAuth};
 use super::connections;
 use super::layer::TenantLayer;
-use super::report::RequestReport;
+use super::report::{RequestHook, RequestReport};
 use crate::registry::TenantRegistry;
 use crate::resolver::{Principal, RequestHead, TenantResolver};
 
@@ -57,7 +57,7 @@ pub struct ServeOptions {
     /// Whether callers are told why a tenant is refused; they are not by default. See [`TenantLayer::show_reasons`].
     pub show_reasons: bool,
     /// Has every request for a tenant reported; none is by default. See [`TenantLayer::on_request`].
-    pub on_request: Option<Arc<dyn Fn(&RequestReport<'_>) + Send + Sync>>,
+    pub on_request: Option<RequestHook>,
     /// The admin routes, on an address of their own; there are none by default. See [`admin_router`].
     pub admin: Option<AdminOptions>,
     /// When to stop. By default when the process is told to: SIGINT or SIGTERM, Ctrl-C elsewhere.

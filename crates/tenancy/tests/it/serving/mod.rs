@@ -1,6 +1,7 @@
 //! Requests on their way to a tenant, in process and over real connections, and everything that may happen to them.
 //!
 //! The helpers build small registries whose validator says what a tenant's metadata tell it to.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
 
 mod admin;
 mod auth;
