@@ -85,6 +85,8 @@ mod redact;
 mod registry;
 pub mod resolver;
 mod route;
+#[cfg(feature = "tower")]
+mod serving;
 mod sync;
 mod validate;
 
@@ -107,6 +109,15 @@ pub use resolver::{
     PrincipalKind, Proof, RequestHead, Resolution, ResolverFn, TENANT_MISMATCH, TenantResolver, resolver_fn,
 };
 pub use route::{RouteUrl, UrlError};
+#[cfg(feature = "axum")]
+pub use serving::{AdminAuth, NoTenant, Tenant, admin_router};
+#[cfg(feature = "serve")]
+pub use serving::{AdminOptions, ServeError, ServeOptions, serve, serve_with};
+#[cfg(feature = "tower")]
+pub use serving::{
+    AuthError, BearerFuture, BearerGate, BearerTokenAuth, CurrentTenant, Decision, IpNet, PeerAddr, PlatformFuture,
+    PlatformService, RequestHook, RequestReport, TenantBody, TenantFuture, TenantGate, TenantLayer, TenantService,
+};
 pub use validate::all_of::{AllOf, all_of};
 #[cfg(feature = "http")]
 pub use validate::http::{HttpProbe, JwksUrlError, JwksValidator, http_probe, jwks};

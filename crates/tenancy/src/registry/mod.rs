@@ -672,3 +672,13 @@ fn check_id(tenant_id: &TenantId) -> Result<(), RegistryError> {
 fn unknown(tenant_id: &str) -> RegistryError {
     RegistryError::UnknownTenant { tenant_id: tenant_id.into() }
 }
+
+#[cfg(feature = "tower")]
+impl<P: Send + Sync + 'static> TenantRegistry<P> {
+    /// Whose `path` on `host` is, served or not: a refusal does not say.
+    pub(crate) fn tenant_at(&self, host: &str, path: &str) -> Option<TenantId> {
+        let slot = self.inner.find(host, |table, key| table.slot(key, path))?;
+        let state = slot.read();
+        state.registered.then(|| state.tenant_id.clone())
+    }
+}

@@ -14,4 +14,5 @@ mod registry;
 mod resolver_chain;
 mod resolvers;
 mod routes;
+mod serving;
 mod validators;

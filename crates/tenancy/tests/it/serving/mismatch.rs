@@ -1,0 +1,32 @@
+//! Proof always counts: a principal of one tenant reaches no other, and learns nothing of it.
+
+use http::StatusCode;
+use tower::Layer;
+
+use super::{app, ask, every_state, request, send, tokens};
+
+#[tokio::test]
+async fn a_foreign_principal_is_told_the_same_of_every_state() {
+    let service = tokens().layer(every_state(|| app("shop")).await.into_service());
+    for state in ["healthy", "pending", "unverified", "disabled", "suspended"] {
+        let host = format!("{state}.example.com");
+        let as_token = |token: &str| request("/", &[("host", &host), ("authorization", &format!("Bearer {token}"))]);
+        let foreign = send(&service, as_token("globex")).await;
+        assert_eq!((foreign.status, foreign.problem().as_str()), (StatusCode::FORBIDDEN, "tenant_mismatch"), "{state}");
+
+        let served = ["healthy", "unverified"].contains(&state);
+        let expected = if served { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        assert_eq!(send(&service, as_token(state)).await.status, expected, "its own");
+        assert_eq!(send(&service, as_token("operator")).await.status, expected, "bound to none");
+    }
+    send(&service, request("/", &[("host", "nobody.example.com"), ("authorization", "Bearer acme")])).await.is_nobody();
+}
+
+#[tokio::test]
+async fn without_a_credential_not_even_the_host_is_looked_at() {
+    let service = tokens().layer(every_state(|| app("shop")).await.into_service());
+    for host in ["healthy.example.com", "suspended.example.com", "nobody.example.com"] {
+        let answer = ask(&service, host).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::UNAUTHORIZED, "unauthenticated"));
+    }
+}
