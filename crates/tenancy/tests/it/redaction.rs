@@ -34,6 +34,7 @@ fn plain_words_stay_as_they_are() {
         "connection refused (os error 111)",
         "tenant 0198c5b2-d1f8-7c3a-9b8e-1f2a3b4c5d6e is frozen",
         "tenant acme-0198c5b2-d1f8-7c3a-9b8e-1f2a3b4c5d6e_eu-central-1 is frozen",
+        "tenant AcmeCorp_0198c5b2-d1f8-7c3a-9b8e-1f2a3b4c5d6e is frozen",
         "my-very-long-tenant-name-in-europe-2024-eu-west-1",
         "pod tenant-registry-api-7d9f8b6c5d-x2x4z is not ready",
         "https://example.com:8443/users/@me?page=2&size=10",
@@ -188,6 +189,14 @@ fn a_cut_leaves_no_piece_of_a_secret() {
         }
     }
     check(&"x/".repeat(400), &format!("{}…", &"x/".repeat(400)[..499]));
+}
+
+#[test]
+fn a_cut_makes_no_secret_of_a_harmless_word() {
+    // A label of a host, whatever it is; without the rest of the host it would be read as a key.
+    let before = "word ".repeat(90);
+    let text = format!("{before}9f86d081884c7d659a2feaa0c55ad0159f86d081884c7d659a2feaa0c55ad015.example.com");
+    check(&text, &format!("{}…", before.trim_end()));
 }
 
 #[test]

@@ -21,16 +21,16 @@ pub(super) fn urls_to_ask(
 ) -> Result<Vec<Url>, Failure> {
     let mut asked = Vec::with_capacity(target.urls.len());
     for text in &*target.urls {
-        if text.split("://").nth(1).is_some_and(|authority| authority.starts_with("*.")) {
+        let mut url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(|| Failure::Lasting(format!("{text} is no URL that can be asked")))?;
+        if url.host_str().is_some_and(|host| host.starts_with("*.")) {
             if skip_wildcards {
                 continue;
             }
             return Err(Failure::Lasting(format!("{text} stands for many hosts, and it is not known which to ask")));
         }
-        let mut url = Url::parse(text)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| Failure::Lasting(format!("{text} is no URL that can be asked")))?;
         address_of(&mut url);
         if !asked.contains(&url) {
             asked.push(url);

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -248,9 +250,11 @@ async fn private_addresses_are_not_asked_unless_allowed() {
     for host in ["127.0.0.1", "localhost"] {
         assert_eq!(verdict(&jwks(), &signed(&format!("http://{host}:{port}"))).await, Verdict::Valid);
     }
-    // The last word counts.
-    let taken_back = jwks().allow_private_addresses(false);
-    lasting(verdict(&taken_back, &signed(&server.url())).await);
+    // The last word counts, also of a validator that has been at work.
+    let by_name = signed(&format!("http://localhost:{port}"));
+    let validator = jwks();
+    assert_eq!(verdict(&validator, &by_name).await, Verdict::Valid);
+    lasting(verdict(&validator.allow_private_addresses(false), &by_name).await);
 }
 
 #[tokio::test]
@@ -312,7 +316,35 @@ fn a_proxy_in_the_environment_is_not_asked() {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// A validator is made once and used by whatever runtime is there: connections do not outlive the fetch.
+/// A connection that is kept would go round the judgement of addresses, and would belong to a runtime that is gone.
+#[tokio::test]
+async fn every_fetch_has_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = accepted.clone();
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            // Answers for as long as it is asked.
+            tokio::spawn(async move {
+                while socket.read(&mut [0; 4_096]).await.is_ok_and(|read| read > 0) {
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{DOCUMENT}", DOCUMENT.len());
+                    socket.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    let validator = jwks();
+    for fetches in 1..=3 {
+        assert_eq!(verdict(&validator, &signed(&url)).await, Verdict::Valid);
+        assert_eq!(accepted.load(Ordering::SeqCst), fetches);
+    }
+    server.abort();
+}
+
+/// A validator is made once and used by whatever runtime is there.
 #[test]
 fn a_validator_works_in_one_runtime_after_another() {
     let validator = jwks();
