@@ -6,11 +6,13 @@
 //! replacing in `replace.rs`, and which verdict leads to which health is said in `standing.rs` alone. Invariants: a tenant
 //! that was never valid is never handed out; a change is seen by look-ups in one step.
 
+mod book;
 mod builder;
 mod config;
 mod error;
 mod events;
 mod flight;
+mod lookups;
 mod refusal;
 mod replace;
 mod routes;
@@ -38,14 +40,14 @@ pub use refusal::Refusal;
 pub use status::{HealthEvent, Resolved, TenantStatus};
 
 use self::flight::{Build, Wanted};
-use self::routes::{Routes, Shadows};
+use self::routes::Routes;
 use self::schedule::Schedule;
-use self::slot::{Published, Slot, Surroundings};
+use self::slot::{Slot, Surroundings};
 use crate::health::Health;
 use crate::id::TenantId;
 use crate::reason::Reason;
-use crate::sync::{Mutex, lock};
-use crate::validate::{Validator, Verdict};
+use crate::sync::Mutex;
+use crate::validate::Validator;
 
 /// More than any id needs, and little enough for a log line and a header.
 const MAX_ID: usize = 255;
@@ -128,155 +130,6 @@ impl<P> Clone for TenantRegistry<P> {
 impl<P> fmt::Debug for TenantRegistry<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantRegistry").field("tenants", &self.inner.tenants.len()).finish_non_exhaustive()
-    }
-}
-
-/// Look-ups.
-impl<P: Send + Sync + 'static> TenantRegistry<P> {
-    /// Who serves `host`: as [`resolve_by_request`](Self::resolve_by_request) with the path `/`.
-    ///
-    /// # Errors
-    /// A [`Refusal`]: the host is nobody's, or whose it is may not be served.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
-    /// # let registry = TenantRegistry::builder().build();
-    /// # registry.register("acme", TenantConfig::new("https://acme.example.com", ()), Register::default()).await.unwrap();
-    /// let resolved = registry.resolve_by_host("Acme.Example.com:8443").unwrap();
-    /// assert_eq!(resolved.tenant_id, "acme");
-    /// # }
-    /// ```
-    #[inline]
-    pub fn resolve_by_host(&self, host: &str) -> Result<Resolved<P>, Refusal> {
-        self.resolve_by_request(host, "/")
-    }
-
-    /// Who serves `path` on `host`: the longest path prefix on a segment boundary, on the exact host, or if that is
-    /// not registered on the wildcard one label above.
-    ///
-    /// Takes no lock, and allocates nothing for a host in normal form. The host may be as a request spells it; the
-    /// path is matched as it stands, neither decoded nor folded.
-    ///
-    /// # Errors
-    /// A [`Refusal`]: nobody is reached there ([`Refusal::UnknownHost`], also for what is no host), or whoever is may
-    /// not be served.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # use tenancy::{Refusal, Register, TenantConfig, TenantRegistry};
-    /// # let registry = TenantRegistry::builder().build();
-    /// # registry.register("api", TenantConfig::new("https://example.com/api", ()), Register::default()).await.unwrap();
-    /// assert_eq!(registry.resolve_by_request("example.com", "/api/orders").unwrap().tenant_id, "api");
-    /// assert_eq!(registry.resolve_by_request("example.com", "/apis").unwrap_err(), Refusal::UnknownHost);
-    /// # }
-    /// ```
-    #[inline]
-    pub fn resolve_by_request(&self, host: &str, path: &str) -> Result<Resolved<P>, Refusal> {
-        match self.inner.routes.glance(host, path, Published::resolve) {
-            Some(answer) => answer,
-            None => self.look_up(host, path),
-        }
-    }
-
-    #[inline(never)]
-    fn look_up(&self, host: &str, path: &str) -> Result<Resolved<P>, Refusal> {
-        let resolve = |_: &Arc<Slot<P>>, published: &Published<P>| published.resolve();
-        self.inner.routes.find(host, path, resolve).unwrap_or(Err(Refusal::UnknownHost))
-    }
-
-    /// The tenant of this id.
-    ///
-    /// # Errors
-    /// A [`Refusal`]: nobody has the id ([`Refusal::UnknownTenant`]), or the tenant may not be served.
-    ///
-    /// ```
-    /// let registry: tenancy::TenantRegistry<()> = tenancy::TenantRegistry::builder().build();
-    /// assert_eq!(registry.get("acme").unwrap_err(), tenancy::Refusal::UnknownTenant);
-    /// ```
-    pub fn get(&self, tenant_id: &str) -> Result<Resolved<P>, Refusal> {
-        let guard = self.inner.tenants.guard();
-        match self.inner.tenants.get(tenant_id, &guard) {
-            Some(slot) => slot.published().resolve(),
-            None => Err(Refusal::UnknownTenant),
-        }
-    }
-
-    /// As [`resolve_by_host`](Self::resolve_by_host), and builds the platform of a lazy tenant, once for all who ask.
-    ///
-    /// # Errors
-    /// As [`resolve_by_host`](Self::resolve_by_host); a factory that fails leaves the tenant disabled.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
-    /// # let registry = TenantRegistry::builder().build();
-    /// let config = TenantConfig::lazy("https://beta.example.com", || async { Ok::<_, String>("built") });
-    /// registry.register("beta", config, Register::InBackground).await.unwrap();
-    /// assert_eq!(*registry.resolve_lazy("beta.example.com").await.unwrap().platform, "built");
-    /// # }
-    /// ```
-    pub async fn resolve_lazy(&self, host: &str) -> Result<Resolved<P>, Refusal> {
-        self.resolve_lazy_request(host, "/").await
-    }
-
-    /// As [`resolve_by_request`](Self::resolve_by_request), and builds the platform of a lazy tenant, once for all who
-    /// ask. It waits for a first validation that is under way, and begins none.
-    ///
-    /// # Errors
-    /// As [`resolve_by_request`](Self::resolve_by_request); a factory that fails leaves the tenant disabled.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # use tenancy::{Refusal, Register, TenantConfig, TenantRegistry};
-    /// # let registry: TenantRegistry<()> = TenantRegistry::builder().build();
-    /// let config = TenantConfig::lazy("https://example.com/beta", || async { Err("no database") });
-    /// registry.register("beta", config, Register::InBackground).await.unwrap();
-    /// let refusal = registry.resolve_lazy_request("example.com", "/beta/x").await.unwrap_err();
-    /// assert_eq!(refusal, Refusal::Disabled { reason: "no database".into() });
-    /// # }
-    /// ```
-    pub async fn resolve_lazy_request(&self, host: &str, path: &str) -> Result<Resolved<P>, Refusal> {
-        let answer = self.resolve_by_request(host, path);
-        if !matches!(answer, Err(Refusal::Pending { .. })) {
-            return answer;
-        }
-        let slot = self.inner.routes.find(host, path, |slot: &Arc<Slot<P>>, _: &Published<P>| Arc::clone(slot));
-        if let Some(slot) = slot {
-            self.inner.build_for_request(&slot).await;
-        }
-        self.resolve_by_request(host, path)
-    }
-
-    /// As [`get`](Self::get), and builds the platform of a lazy tenant, once for all who ask.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get); a factory that fails leaves the tenant disabled.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # use tenancy::{Register, TenantConfig, TenantRegistry};
-    /// # let registry = TenantRegistry::builder().build();
-    /// let config = TenantConfig::lazy("https://beta.example.com", || async { Ok::<_, String>("built") });
-    /// registry.register("beta", config, Register::InBackground).await.unwrap();
-    /// assert!(registry.get("beta").is_err());
-    /// assert!(registry.get_lazy("beta").await.is_ok());
-    /// # }
-    /// ```
-    pub async fn get_lazy(&self, tenant_id: &str) -> Result<Resolved<P>, Refusal> {
-        let answer = self.get(tenant_id);
-        if !matches!(answer, Err(Refusal::Pending { .. })) {
-            return answer;
-        }
-        if let Some(slot) = self.inner.slot(tenant_id) {
-            self.inner.build_for_request(&slot).await;
-        }
-        self.get(tenant_id)
     }
 }
 
@@ -549,111 +402,6 @@ impl<P: Send + Sync + 'static> TenantRegistry<P> {
     }
 }
 
-impl<P: Send + Sync + 'static> Inner<P> {
-    fn slot(&self, tenant_id: &str) -> Option<Arc<Slot<P>>> {
-        self.tenants.pin().get(tenant_id).cloned()
-    }
-
-    fn enter_tenant(&self, tenant_id: &TenantId, slot: &Arc<Slot<P>>) -> Result<(), RegistryError> {
-        let _held = self.routes.hold();
-        let _book = lock(&self.book);
-        let tenants = self.tenants.pin();
-        if tenants.contains_key(&**tenant_id) {
-            return Err(RegistryError::AlreadyRegistered { tenant_id: tenant_id.clone() });
-        }
-        // Nobody knows the slot yet: its lock is free.
-        let shadows = {
-            let state = slot.read();
-            state.routes.iter().try_for_each(|route| self.routes.free_for(slot, route))?;
-            Shadows::of(&state.routes, &[])
-        };
-        let _change = self.routes.change();
-        slot.arrive(&self.around, |state, published| {
-            tenants.insert(tenant_id.clone(), Arc::clone(slot));
-            for (route, number) in state.routes.iter().zip(&state.numbers) {
-                self.routes.enter(slot, route, *number, Some(published));
-            }
-        });
-        self.routes.lengthen(&shadows);
-        Ok(())
-    }
-
-    fn strike_tenant(&self, tenant_id: &str) -> bool {
-        let held = self.routes.hold();
-        let book = lock(&self.book);
-        let Some(slot) = self.slot(tenant_id) else { return false };
-        let (routes, numbers, reserved) = {
-            let mut state = slot.read();
-            (state.routes.clone(), state.numbers.clone(), std::mem::take(&mut state.reserved))
-        };
-        let change = self.routes.change();
-        self.routes.shorten(&Shadows::of(&[], &routes));
-        let remains = slot.leave(&self.around);
-        for (route, number) in routes.iter().zip(&numbers).chain(reserved.iter().map(|(route, number)| (route, number)))
-        {
-            self.routes.strike(&slot, route, *number);
-        }
-        drop(change);
-        self.tenants.pin().remove(tenant_id);
-        drop(book);
-        // Other people's values go after the lock: their `drop` may come back here.
-        drop((held, remains));
-        true
-    }
-
-    /// Changes a tenant whose routes stay as they are.
-    fn change<R>(&self, slot: &Arc<Slot<P>>, change: impl FnOnce(&mut slot::State<P>) -> R) -> R {
-        let (result, published) = slot.change(&self.around, change);
-        if published {
-            let _held = self.routes.hold();
-            let _book = lock(&self.book);
-            let (routes, numbers) = {
-                let state = slot.read();
-                (state.routes.clone(), state.numbers.clone())
-            };
-            self.routes.show(slot, routes.iter().zip(&numbers));
-        }
-        result
-    }
-
-    fn set_suspended(&self, tenant_id: &str, reason: Option<Reason>) -> bool {
-        let Some(slot) = self.slot(tenant_id) else { return false };
-        self.change(&slot, |state| {
-            let changes = state.registered && state.suspended != reason;
-            if changes {
-                state.suspended = reason;
-            }
-            changes
-        })
-    }
-
-    /// Where there is nothing to wait for: without a validator a built tenant is valid when it is asked. None where a
-    /// flight is needed.
-    fn check_at_once(&self, slot: &Arc<Slot<P>>) -> Option<flight::Landed> {
-        if self.validator.is_some() || slot.read().to_build(Build::Yes).is_some() {
-            return None;
-        }
-        let now = (self.around.clock)();
-        Some(self.change(slot, |state| {
-            state.registered.then(|| {
-                state.found(&Verdict::Valid, now);
-                Box::new(state.status())
-            })
-        }))
-    }
-
-    /// Has a lazy tenant built that waits for nothing else, or for a validation that is under way.
-    async fn build_for_request(self: &Arc<Self>, slot: &Arc<Slot<P>>) {
-        let worth_it = {
-            let state = slot.read();
-            state.waits_for_request() && (state.standing.validated || state.flight.is_some())
-        };
-        if worth_it {
-            self.fly(slot, Wanted { validate: false, build: Build::ForRequest }).await;
-        }
-    }
-}
-
 /// # Errors
 /// [`RegistryError::InvalidTenantId`].
 fn check_id(tenant_id: &TenantId) -> Result<(), RegistryError> {
@@ -671,14 +419,4 @@ fn check_id(tenant_id: &TenantId) -> Result<(), RegistryError> {
 
 fn unknown(tenant_id: &str) -> RegistryError {
     RegistryError::UnknownTenant { tenant_id: tenant_id.into() }
-}
-
-#[cfg(feature = "tower")]
-impl<P: Send + Sync + 'static> TenantRegistry<P> {
-    /// Whose `path` on `host` is, served or not: a refusal does not say.
-    pub(crate) fn tenant_at(&self, host: &str, path: &str) -> Option<TenantId> {
-        let slot = self.inner.find(host, |table, key| table.slot(key, path))?;
-        let state = slot.read();
-        state.registered.then(|| state.tenant_id.clone())
-    }
 }

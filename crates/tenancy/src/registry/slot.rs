@@ -33,7 +33,7 @@ pub(crate) struct Surroundings {
 
 /// What look-ups see of a tenant: never changed, only replaced.
 pub(crate) struct Published<P> {
-    tenant_id: TenantId,
+    pub(crate) tenant_id: TenantId,
     pub(crate) config_version: u64,
     routes: Numbers,
     outcome: Outcome<P>,
