@@ -7,8 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt};
 use tenancy::{
-    Health, HealthEvent, Reason, Refusal, Register, RegistryError, Resolved, TenantConfig, TenantId, TenantRegistry,
-    TenantStatus, ValidationTarget, Validator, Verdict, validator_fn,
+    ApiKeyResolver, AuthError, BearerTokenAuth, Chain, ClaimResolver, ConstantResolver, CurrentTenant, HeaderResolver,
+    Health, HealthEvent, HostResolver, HostRouter, LazyPlatforms, Noop, PathResolver, Principal, PrincipalKind, Proof,
+    Reason, Refusal, Register, RegistryError, RequestHead, Resolution, Resolved, ServeOptions, Tenant, TenantConfig,
+    TenantId, TenantLayer, TenantRegistry, TenantResolver, TenantStatus, ValidationTarget, Validator, Verdict,
+    admin_router, all_of, http_probe, jwks, noop_acknowledged, serve, validator_fn,
 };
 
 #[derive(Debug, PartialEq)]
@@ -99,11 +102,11 @@ fn event_fields(event: HealthEvent) -> (TenantId, Option<Health>, Option<Health>
     (tenant_id, from, to, reason, at, missed)
 }
 
-fn target_fields(
-    target: ValidationTarget,
-) -> (TenantId, Arc<[String]>, Option<serde_json::Value>, Arc<BTreeMap<String, String>>) {
+fn target_fields(target: ValidationTarget) -> TenantId {
     let ValidationTarget { tenant_id, urls, signing_key, metadata, .. } = target;
-    (tenant_id, urls, signing_key, metadata)
+    let _: (Arc<[String]>, Option<serde_json::Value>) = (urls, signing_key);
+    let _: Arc<BTreeMap<String, String>> = metadata;
+    tenant_id
 }
 
 /// Enums that may grow are matched with a `_`, as embedders do.
@@ -150,7 +153,7 @@ async fn the_fixed_variants_are_there_and_print() {
     assert_eq!((&*tenant_id, from, to, reason, missed), ("acme", None, Some(Health::Healthy), None, 0));
 
     let target = ValidationTarget::new("acme", ["https://acme.example.com"]);
-    assert_eq!(target_fields(target).0, "acme");
+    assert_eq!(target_fields(target), "acme");
 }
 
 /// Any validator, by value, behind an `Arc` or in a box.
@@ -160,4 +163,58 @@ fn a_validator_is_taken_however_it_is_held() {
     let boxed: Box<dyn Validator> = Box::new(Arc::clone(&validator));
     let _: TenantRegistry<()> = TenantRegistry::builder().validator(validator).build();
     let _: TenantRegistry<()> = TenantRegistry::builder().validator(boxed).build();
+}
+
+/// What contract §3 to §6 names, beside the registry.
+#[tokio::test]
+async fn validators_resolvers_and_servers_go_by_their_names() {
+    let anyone = || validator_fn(|_: ValidationTarget| async { Verdict::Valid });
+    let both: Arc<dyn Validator> = Arc::new(all_of([anyone(), anyone()]).and(jwks()).and(http_probe("/health")));
+    drop(both);
+    drop(noop_acknowledged(Noop::ACKNOWLEDGEMENT).unwrap());
+
+    let router: HostRouter<TenantId> =
+        HostRouter::new(|host: Arc<str>| async move { Ok::<_, String>(Some(TenantId::from(&*host))) });
+    assert_eq!(router.resolve("acme.example.com").await.unwrap().unwrap(), "acme.example.com");
+    router.invalidate("acme.example.com");
+    let platforms: LazyPlatforms<App> = LazyPlatforms::new(|_: TenantId| async { Ok::<_, String>(App("one")) });
+    assert_eq!(*platforms.get_or_build("acme").await.unwrap(), App("one"));
+
+    let chain = Chain::new()
+        .then(ClaimResolver)
+        .then(ApiKeyResolver)
+        .then(HeaderResolver::default())
+        .then(HostResolver::subdomain_of("example.com").unwrap())
+        .then(PathResolver::below("/t"))
+        .default_tenant("default-tenant");
+    let principal = Principal { kind: PrincipalKind::Token, tenant: None, subject: "me".into(), scopes: vec![] };
+    let request = http::Request::get("/").header("x-tenant-id", " acme ").body(()).unwrap();
+    let head = RequestHead {
+        method: request.method(),
+        uri: request.uri(),
+        headers: request.headers(),
+        principal: Some(&principal),
+        peer: None,
+    };
+    assert_eq!(chain.resolve(&head), Resolution::Tenant { id: "acme".into(), proof: Proof::Hint });
+    assert!(matches!(ConstantResolver::new("one").resolve(&head), Resolution::Tenant { .. }));
+    assert!(matches!(
+        Resolution::mismatch(),
+        Resolution::Reject { status: http::StatusCode::FORBIDDEN, code: "tenant_mismatch" }
+    ));
+
+    let auth =
+        || BearerTokenAuth::new(|token: String| async move { Ok::<Principal, AuthError>(Principal::token(token)) });
+    let registry: TenantRegistry<axum::Router> = TenantRegistry::builder().build();
+    drop((TenantLayer::new(registry.clone()), admin_router(registry.clone(), auth()), registry.clone().into_service()));
+    let options = ServeOptions { addr: ([127, 0, 0, 1], 0).into(), auth: auth(), ..ServeOptions::default() };
+    drop(serve(registry, options));
+    fn handler(Tenant(tenant): Tenant<App>) -> TenantId {
+        tenant.tenant_id
+    }
+    fn current(tenant: &CurrentTenant<App>) -> &str {
+        &tenant.tenant_id
+    }
+    let _: fn(&CurrentTenant<App>) -> &str = current;
+    let _: fn(Tenant<App>) -> TenantId = handler;
 }

@@ -4,6 +4,7 @@
 //! same hasher and keys: pin, get, clone the `Arc`. What is compared runs in turn, A B A B, and the table shows medians;
 //! figures from a real run are kept in docs/benchmarks.md. Invariant: nothing is timed whose result is not checked.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it has to say is for whoever called it")]
+#![expect(clippy::expect_used, reason = "what is timed is kept short, and a wrong answer ends the run")]
 
 mod layer;
 mod memory;
