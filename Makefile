@@ -33,14 +33,17 @@ build: ## Build ./bin/tenant-registry, optimised
 keycloak-mapper: ## Build ./bin/tenant-registry-mapper.jar, Keycloak's part of the claims
 	@$(WITH_KEYCLOAK) --mapper
 
-.PHONY: test test-short bench
+.PHONY: test test-short bench bench-runtime
 test: ## Run all tests, on SQLite, a private PostgreSQL and a private Keycloak
 	TEST_SHORT= $(WITH_POSTGRES) $(WITH_KEYCLOAK) $(CARGO) test $(CARGO_FLAGS) --workspace
 
 test-short: ## Run the tests that need no server beside them
 	TEST_SHORT=1 $(CARGO) test $(CARGO_FLAGS) --workspace
 
-bench: ## Run the benchmarks, each against its limit (ONLY="by-slug verify" selects)
+bench-runtime: ## Run the benchmarks of the crate tenancy alone (ONLY="resolve layer" selects)
+	$(CARGO) bench $(CARGO_FLAGS) --package tenancy --bench runtime -- $(ONLY)
+
+bench: bench-runtime ## Run the benchmarks, each against its limit (ONLY="by-slug verify" selects)
 	$(WITH_POSTGRES) $(CARGO) bench $(CARGO_FLAGS) --package server --bench registry -- $(ONLY)
 
 .PHONY: lint lint-format lint-code lint-docs fmt

@@ -171,7 +171,7 @@ async fn validators_resolvers_and_servers_go_by_their_names() {
     let anyone = || validator_fn(|_: ValidationTarget| async { Verdict::Valid });
     let both: Arc<dyn Validator> = Arc::new(all_of([anyone(), anyone()]).and(jwks()).and(http_probe("/health")));
     drop(both);
-    drop(noop_acknowledged(Noop::ACKNOWLEDGEMENT).unwrap());
+    assert!(noop_acknowledged(Noop::ACKNOWLEDGEMENT).is_ok());
 
     let router: HostRouter<TenantId> =
         HostRouter::new(|host: Arc<str>| async move { Ok::<_, String>(Some(TenantId::from(&*host))) });
