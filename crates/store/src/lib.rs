@@ -15,6 +15,7 @@ pub mod testing;
 pub use error::{Conflict, Result, StoreError};
 pub use port::{
     ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
-    EntitlementRow, Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, ReadTx,
-    Removal, RequestFilter, Saved, SchemaState, Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, Publisher,
+    ReadTx, Removal, RequestFilter, Saved, SchemaState, Scope, Store, TenantFilter, TenantRoute, Tenants, Tx,
+    Unaudited,
 };

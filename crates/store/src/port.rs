@@ -54,6 +54,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn head(&self) -> Result<ChangeSeq>;
     /// Told when there may be more changes. A hint only: whoever follows the feed also asks now and then.
     fn wake(&self) -> watch::Receiver<u64>;
+    /// Somebody who appends the events of others, batch by batch.
+    fn publisher(&self) -> Box<dyn Publisher>;
     /// Whose identity work is due and nobody at, longest due first. Asked every second, so in one statement.
     async fn due_identity_work(&self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>>;
     /// What is the same for every process on this database.
@@ -62,6 +64,19 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn check(&self) -> Result<SchemaState>;
     /// Ends background work and closes every connection.
     async fn close(&self);
+}
+
+/// Appends events that others publish and that claim no external id, without a transaction of the caller's.
+///
+/// May keep for the next batch what the last one needed, a connection: whoever has nothing to write drops it.
+#[async_trait]
+pub trait Publisher: Send {
+    /// Appends events, all or none, as [`Unaudited::Publishing`]: on PostgreSQL by one statement, which commits by itself.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Timeout` leave open whether the events are stored; after any other error none is. `Refused` also
+    /// where one claims an external id, or is stored already.
+    async fn publish(&mut self, events: &[AuditEvent]) -> Result<()>;
 }
 
 /// A part of the feed.

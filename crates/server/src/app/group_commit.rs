@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::{AuditEvent, Error, Result};
-use store::{Scope, Store, StoreError, Unaudited};
+use store::{Publisher, Store, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -43,14 +43,6 @@ struct Waiting {
     done: oneshot::Sender<Result<()>>,
 }
 
-/// Where an attempt to write a batch failed.
-enum Failed {
-    /// Before the commit: nothing is stored.
-    Before(StoreError),
-    /// At the commit, which may have happened all the same, or nobody knows where.
-    Commit(StoreError),
-}
-
 impl GroupCommit {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self { store, state: Mutex::default() }
@@ -73,7 +65,7 @@ impl GroupCommit {
             begins
         };
         if begins {
-            tokio::spawn(Writer { shared: Arc::clone(self), working: true }.run());
+            tokio::spawn(Writer { shared: Arc::clone(self), working: true }.run(self.store.publisher()));
         }
         committed.await.unwrap_or_else(|_| Err(Error::internal("a writer of events panicked")))
     }
@@ -81,47 +73,34 @@ impl GroupCommit {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    async fn write(&self, batch: Vec<Waiting>) {
-        let (mut events, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.event, one.done)).unzip();
-        match self.publish(&events).await {
-            // One that the store refuses must not take the others with it.
-            Err(Failed::Before(error)) if events.len() > 1 && is_about_a_row(&error) => {
-                for (event, done) in events.drain(..).zip(waiting) {
-                    let outcome = self.publish(&[event]).await.map_err(Failed::into_error);
-                    let _ = done.send(outcome);
-                }
+async fn write(publisher: &mut dyn Publisher, batch: Vec<Waiting>) {
+    let (mut events, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.event, one.done)).unzip();
+    match publish(publisher, &events).await {
+        // One that the store refuses must not take the others with it.
+        Err(error) if events.len() > 1 && is_about_a_row(&error) => {
+            for (event, done) in events.drain(..).zip(waiting) {
+                let outcome = publish(publisher, &[event]).await.map_err(Error::from);
+                let _ = done.send(outcome);
             }
-            outcome => {
-                let outcome = outcome.map_err(Failed::into_error);
-                for done in waiting {
-                    // Nobody listens where the service is being stopped.
-                    let _ = done.send(outcome.clone());
-                }
+        }
+        outcome => {
+            let outcome = outcome.map_err(Error::from);
+            for done in waiting {
+                // Nobody listens where the service is being stopped.
+                let _ = done.send(outcome.clone());
             }
         }
     }
-
-    async fn publish(&self, events: &[AuditEvent]) -> Result<(), Failed> {
-        let written = tokio::time::timeout(PATIENCE, self.write_down(events)).await;
-        written.unwrap_or_else(|_| Err(Failed::Commit(StoreError::Timeout(format!("no end within {PATIENCE:?}")))))
-    }
-
-    async fn write_down(&self, events: &[AuditEvent]) -> Result<(), Failed> {
-        let mut tx = self.store.begin(Scope::Platform).await.map_err(Failed::Before)?;
-        tx.publish_audit_events(events).await.map_err(Failed::Before)?;
-        tx.commit_unaudited(Unaudited::Publishing).await.map_err(Failed::Commit)
-    }
 }
 
-impl Failed {
-    fn into_error(self) -> Error {
-        let (Self::Before(error) | Self::Commit(error)) = self;
-        error.into()
-    }
+async fn publish(publisher: &mut dyn Publisher, events: &[AuditEvent]) -> Result<(), StoreError> {
+    let written = tokio::time::timeout(PATIENCE, publisher.publish(events)).await;
+    written.unwrap_or_else(|_| Err(StoreError::Timeout(format!("no end within {PATIENCE:?}"))))
 }
 
-/// Whether another batch of the same events could do better.
+/// Whether nothing is stored, and another batch of the same events could do better.
 fn is_about_a_row(error: &StoreError) -> bool {
     !matches!(error, StoreError::Unavailable(_) | StoreError::Timeout(_))
 }
@@ -133,9 +112,9 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self) {
+    async fn run(mut self, mut publisher: Box<dyn Publisher>) {
         while let Some(batch) = self.take() {
-            self.shared.write(batch).await;
+            write(&mut *publisher, batch).await;
         }
     }
 

@@ -2,34 +2,61 @@
 //!
 //! Invariant: the text of a statement does not depend on how many events there are, so that each is prepared once.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::{AuditEvent, EventId, Timestamp};
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Connection, PgTx};
-use crate::error::Result;
-use crate::port::AuditLog;
+use super::error::is_lost;
+use super::{Connection, PgTx, Shared};
+use crate::error::{Result, StoreError};
+use crate::port::{AuditLog, Publisher};
 use crate::sql::attempt;
-use crate::sql::audit::{Claims, EventRow, event_columns};
+use crate::sql::audit::{Claims, EventRow, event_columns, unclaimed};
 use crate::sql::types::{Cells, Ts};
+
+/// How long a publisher keeps a connection: others may be waiting for one, and the pool has limits of age to keep.
+const HELD_FOR: Duration = Duration::from_millis(100);
+
+/// The statement that writes events. The end says what becomes of those that are there already.
+macro_rules! insert_events {
+    ($end:literal) => {
+        concat!(
+            "INSERT INTO audit_events (",
+            event_columns!(),
+            ") SELECT e.id, e.tenant_id, e.tenant_id, e.group_name, e.action, e.crud, e.actor_id, e.actor, e.target_id, \
+             e.target, e.created, e.received, e.source_ip, e.description, e.is_anonymous, e.is_failure, e.fields, \
+             e.component, e.version, e.external_id, e.metadata, e.search FROM unnest($1::uuid[], $2::uuid[], $3::text[], \
+             $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], \
+             $11::timestamptz[], $12::text[], $13::text[], $14::bool[], $15::bool[], $16::text[], $17::text[], \
+             $18::text[], $19::text[], $20::text[], $21::text[]) \
+             AS e (id, tenant_id, group_name, action, crud, actor_id, actor, target_id, target, created, received, \
+             source_ip, description, is_anonymous, is_failure, fields, component, version, external_id, metadata, search)",
+            $end
+        )
+    };
+}
+
+/// All, or none where one is there already.
+const INSERT: &str = insert_events!("");
+/// Those that are not there yet.
+const INSERT_AGAIN: &str = insert_events!(" ON CONFLICT DO NOTHING");
 
 /// Appends events.
 pub(super) async fn append(conn: &mut Connection, rows: &[EventRow<'_>]) -> Result<()> {
-    const SQL: &str = concat!(
-        "INSERT INTO audit_events (",
-        event_columns!(),
-        ") SELECT e.id, e.tenant_id, e.tenant_id, e.group_name, e.action, e.crud, e.actor_id, e.actor, e.target_id, \
-         e.target, e.created, e.received, e.source_ip, e.description, e.is_anonymous, e.is_failure, e.fields, e.component, \
-         e.version, e.external_id, e.metadata, e.search FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], \
-         $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::text[], \
-         $13::text[], $14::bool[], $15::bool[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[]) \
-         AS e (id, tenant_id, group_name, action, crud, actor_id, actor, target_id, target, created, received, source_ip, \
-         description, is_anonymous, is_failure, fields, component, version, external_id, metadata, search)"
-    );
+    Ok(insert(conn, INSERT, rows).await?)
+}
+
+async fn insert(conn: &mut Connection, sql: &'static str, rows: &[EventRow<'_>]) -> Result<(), sqlx::Error> {
     fn all<'a, T>(rows: &'a [EventRow<'_>], value: impl Fn(&'a EventRow<'_>) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
-    sqlx::query(SQL)
+    sqlx::query(sql)
         .bind(all(rows, |row| row.event.id.0))
         .bind(all(rows, |row| row.event.group.map(|id| id.0)))
         .bind(all(rows, |row| row.event.group_name.as_deref()))
@@ -54,6 +81,62 @@ pub(super) async fn append(conn: &mut Connection, rows: &[EventRow<'_>]) -> Resu
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Appends events that claim nothing, each batch by one statement, which commits by itself.
+#[derive(Debug)]
+pub(super) struct PgPublisher {
+    shared: Arc<Shared>,
+    /// A connection, and since when it is away from the pool. The pool asks the server for a sign of life whenever one comes
+    /// back, which costs as much as another statement.
+    held: Option<(PoolConnection<Postgres>, Instant)>,
+}
+
+impl PgPublisher {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, held: None }
+    }
+
+    async fn connection(&mut self) -> Result<(PoolConnection<Postgres>, Instant), sqlx::Error> {
+        match self.held.take() {
+            Some(held) if held.1.elapsed() < HELD_FOR => Ok(held),
+            expired => {
+                drop(expired);
+                let pool = self.shared.pools.load().platform.clone();
+                Ok((pool.acquire().await?, Instant::now()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Publisher for PgPublisher {
+    /// A connection that a restart of the database broke fails here at its first use, and nobody can say whether that was
+    /// the first use or the loss of an answer. The statement is sent again on the next one: what it stored is kept by its
+    /// key, and where it still runs, its end is waited for.
+    async fn publish(&mut self, events: &[AuditEvent]) -> Result<()> {
+        let rows = unclaimed(events)?;
+        let mut lost = None;
+        // At most once for each connection that the pool can hold, and once on a new one.
+        for _ in 0..=self.shared.settings.max_connections {
+            let (mut conn, since) = match self.connection().await {
+                Ok(held) => held,
+                Err(_) if lost.is_some() => break,
+                Err(error) => return Err(self.shared.note(error.into())),
+            };
+            let sql = if lost.is_none() { INSERT } else { INSERT_AGAIN };
+            match insert(&mut conn, sql, &rows).await {
+                Ok(()) => {
+                    self.held = Some((conn, since));
+                    return Ok(());
+                }
+                Err(error) if is_lost(&error) => lost = Some(error),
+                Err(error) => return Err(self.shared.note(error.into())),
+            }
+        }
+        let why = lost.map_or_else(String::new, |error| error.to_string());
+        Err(self.shared.note(StoreError::Unavailable(why)))
+    }
 }
 
 /// Claims external ids; those that were taken before name the earlier event afterwards. Whoever claims one at the same

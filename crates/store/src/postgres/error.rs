@@ -1,6 +1,6 @@
 //! Where PostgreSQL's SQLSTATEs and constraint names are read, and nowhere else.
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::error::{Conflict, StoreError};
 
@@ -23,5 +23,17 @@ pub(crate) fn read(error: &PgDatabaseError) -> StoreError {
             StoreError::Unavailable(text())
         }
         _ => StoreError::Other(text()),
+    }
+}
+
+/// Whether the connection is gone, with or without a word of the server: what was under way may have been done or not.
+/// After any other error of the server it was not.
+pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)),
+        _ => false,
     }
 }

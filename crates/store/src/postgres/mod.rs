@@ -33,8 +33,8 @@ use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
     ApiKeys, AuditFilter, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter, EntitlementRow,
-    Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, ReadTx, Removal, RequestFilter,
-    Saved, SchemaState, Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, Publisher, ReadTx, Removal,
+    RequestFilter, Saved, SchemaState, Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::attempt;
@@ -257,6 +257,10 @@ impl Store for PgStore {
 
     fn wake(&self) -> watch::Receiver<u64> {
         self.shared.wake.subscribe()
+    }
+
+    fn publisher(&self) -> Box<dyn Publisher> {
+        Box::new(audit::PgPublisher::new(Arc::clone(&self.shared)))
     }
 
     async fn due_identity_work(&self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {

@@ -10,7 +10,7 @@ use domain::audit::search::text_of;
 use domain::{AuditEvent, EventId};
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::sql::types::to_json;
 
 /// The columns of an event, in the order in which both backends write them.
@@ -60,6 +60,15 @@ pub(crate) fn claims_of(events: &[AuditEvent]) -> Claims<'_> {
         }
     }
     claims
+}
+
+/// The rows of events that are appended without a look at external ids; none may claim one.
+pub(crate) fn unclaimed(events: &[AuditEvent]) -> Result<Vec<EventRow<'_>>> {
+    if claims_of(events).is_empty() {
+        events.iter().map(EventRow::of).collect()
+    } else {
+        Err(StoreError::Refused("an event that claims an external id needs a transaction".to_owned()))
+    }
 }
 
 /// Stamps appending, publishing and listing as inherent methods.

@@ -4,13 +4,14 @@
 
 use async_trait::async_trait;
 use domain::{AuditEvent, EventId, Timestamp};
+use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
 
 use super::{Connection, Db, SqliteTx};
 use crate::error::Result;
-use crate::port::AuditLog;
+use crate::port::{AuditLog, Publisher};
 use crate::sql::attempt;
-use crate::sql::audit::{Claims, EventRow, event_columns};
+use crate::sql::audit::{Claims, EventRow, event_columns, unclaimed};
 use crate::sql::types::{Cells, Ts};
 
 /// A statement has at most 32,766 parameters, and a row has 22.
@@ -49,6 +50,20 @@ pub(super) async fn append(conn: &mut Connection, rows: &[EventRow<'_>]) -> Resu
         insert.build().execute(&mut *conn).await?;
     }
     Ok(())
+}
+
+/// Appends events that claim nothing, each batch in a transaction of its own on the one connection that writes.
+#[derive(Debug)]
+pub(super) struct SqlitePublisher(pub(super) SqlitePool);
+
+#[async_trait]
+impl Publisher for SqlitePublisher {
+    async fn publish(&mut self, events: &[AuditEvent]) -> Result<()> {
+        let rows = unclaimed(events)?;
+        let mut tx = self.0.begin_with("BEGIN IMMEDIATE").await?;
+        append(&mut tx, &rows).await?;
+        Ok(tx.commit().await?)
+    }
 }
 
 /// Claims external ids; those that were taken before name the earlier event afterwards.

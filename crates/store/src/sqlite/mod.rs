@@ -29,8 +29,8 @@ use crate::error::{Conflict, Result, StoreError};
 use crate::migrate;
 use crate::port::{
     ApiKeys, AuditFilter, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter, EntitlementRow,
-    Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, ReadTx, Removal, RequestFilter,
-    Saved, SchemaState, Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
+    Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, Publisher, ReadTx, Removal,
+    RequestFilter, Saved, SchemaState, Scope, Store, TenantFilter, TenantRoute, Tenants, Tx, Unaudited,
 };
 use crate::sql::api_keys::{api_key_columns, stamp_api_keys};
 use crate::sql::audit::{EventRow, claims_of, stamp_audit};
@@ -168,6 +168,10 @@ impl Store for SqliteStore {
 
     fn wake(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
+    }
+
+    fn publisher(&self) -> Box<dyn Publisher> {
+        Box::new(audit::SqlitePublisher(self.writer.clone()))
     }
 
     async fn due_identity_work(&self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {

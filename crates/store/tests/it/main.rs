@@ -13,6 +13,7 @@ mod migrations;
 mod postgres_feed;
 mod postgres_hosts;
 mod postgres_keys;
+mod postgres_publishing;
 mod roles;
 mod sqlite_full;
 mod support;

@@ -91,6 +91,16 @@ each_store! {
         assert_eq!(items(&service.admin, "action=lost.*").await.len(), 0);
     }
 
+    async fn after_a_lost_answer_nothing_is_written_again(kind: StoreKind) {
+        let (service, faults) = faulty(kind, Options::default()).await;
+        faults.answers_lost.store(true, Ordering::SeqCst);
+        for answer in gathered(&service, &faults, (0..12).map(|n| bare(&format!("open.{n}"))).collect()).await {
+            answer.problem(503, "unavailable");
+        }
+        assert_eq!(faults.published.lock().unwrap().iter().sum::<usize>(), 12);
+        assert_eq!(items(&service.admin, "limit=200&action=open.*").await.len(), 12);
+    }
+
     async fn what_claims_an_id_or_a_key_goes_by_itself(kind: StoreKind) {
         let (service, faults) = faulty(kind, Options::default()).await;
         let acme = service.admin.make_tenant("acme").await;

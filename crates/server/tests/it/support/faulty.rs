@@ -13,11 +13,13 @@ use domain::{
 };
 use store::{
     ApiKeys, AuditFilter, AuditLog, Catalog, CatalogReads, ChangePage, Claim, Claimed, EntitlementFilter,
-    EntitlementRow, Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, ReadTx,
-    Removal, RequestFilter, Result, Saved, SchemaState, Scope, Store, StoreError, TenantFilter, TenantRoute, Tenants,
-    Tx, Unaudited,
+    EntitlementRow, Entitlements, Idempotency, Installation, Page, ProvisioningReads, ProvisioningWork, Publisher,
+    ReadTx, Removal, RequestFilter, Result, Saved, SchemaState, Scope, Store, StoreError, TenantFilter, TenantRoute,
+    Tenants, Tx, Unaudited,
 };
 use tokio::sync::watch;
+
+use super::gate::Gate;
 
 /// What a driver would say, and no caller may read.
 pub(crate) const DRIVER_TEXT: &str = "connection to db-7.internal refused for registry:hunter2";
@@ -26,40 +28,6 @@ pub(crate) const PANIC_TEXT: &str = "planted-panic-of-the-tests";
 
 /// An event of this action is refused, as a check of the database would.
 pub(crate) const REFUSED_ACTION: &str = "planted.refusal";
-
-/// Lets everybody pass, or nobody.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    closed: watch::Sender<bool>,
-    waiting: AtomicUsize,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self { closed: watch::channel(false).0, waiting: AtomicUsize::new(0) }
-    }
-}
-
-impl Gate {
-    pub(crate) fn close(&self) {
-        self.closed.send_replace(true);
-    }
-
-    pub(crate) fn open(&self) {
-        self.closed.send_replace(false);
-    }
-
-    /// How many stand before it.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::SeqCst)
-    }
-
-    async fn pass(&self) {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let _ = self.closed.subscribe().wait_for(|closed| !closed).await;
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 /// The switches, and what was counted.
 #[derive(Debug, Default)]
@@ -84,6 +52,8 @@ pub(crate) struct Faults {
     pub(crate) before_insert: Gate,
     /// Publications wait here before they are written.
     pub(crate) before_publishing: Gate,
+    /// Events that are published at once are stored, and their publisher hears that the database is away.
+    pub(crate) answers_lost: AtomicBool,
     /// How many events came with each publication that was written.
     pub(crate) published: Mutex<Vec<usize>>,
     /// How many reads began.
@@ -107,6 +77,16 @@ impl Faults {
 
     pub(crate) fn job_runs(&self) -> usize {
         self.job_runs.load(Ordering::SeqCst)
+    }
+
+    async fn before_writing(&self, events: &[AuditEvent]) -> Result<()> {
+        self.before_publishing.pass().await;
+        self.check()?;
+        if events.iter().any(|event| event.action == REFUSED_ACTION) {
+            return Err(StoreError::Refused(DRIVER_TEXT.to_owned()));
+        }
+        self.published.lock().unwrap().push(events.len());
+        Ok(())
     }
 
     fn check(&self) -> Result<()> {
@@ -165,6 +145,10 @@ impl Store for FaultyStore {
         self.inner.wake()
     }
 
+    fn publisher(&self) -> Box<dyn Publisher> {
+        Box::new(FaultyPublisher { inner: self.inner.publisher(), faults: Arc::clone(&self.faults) })
+    }
+
     async fn due_identity_work(&self, now: Timestamp, limit: usize) -> Result<Vec<TenantId>> {
         self.faults.check()?;
         self.inner.due_identity_work(now, limit).await
@@ -181,6 +165,23 @@ impl Store for FaultyStore {
 
     async fn close(&self) {
         self.inner.close().await;
+    }
+}
+
+struct FaultyPublisher {
+    faults: Arc<Faults>,
+    inner: Box<dyn Publisher>,
+}
+
+#[async_trait]
+impl Publisher for FaultyPublisher {
+    async fn publish(&mut self, events: &[AuditEvent]) -> Result<()> {
+        self.faults.before_writing(events).await?;
+        self.inner.publish(events).await?;
+        if self.faults.answers_lost.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable(DRIVER_TEXT.to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -442,12 +443,7 @@ impl AuditLog for FaultyTx<dyn Tx> {
     }
 
     async fn publish_audit_events(&mut self, events: &[AuditEvent]) -> Result<Vec<EventId>> {
-        self.faults.before_publishing.pass().await;
-        self.faults.check()?;
-        if events.iter().any(|event| event.action == REFUSED_ACTION) {
-            return Err(StoreError::Refused(DRIVER_TEXT.to_owned()));
-        }
-        self.faults.published.lock().unwrap().push(events.len());
+        self.faults.before_writing(events).await?;
         self.inner.publish_audit_events(events).await
     }
 

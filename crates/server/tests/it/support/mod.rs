@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod faulty;
+pub(crate) mod gate;
 pub(crate) mod issuer;
 pub(crate) mod process;
 pub(crate) mod proxy;

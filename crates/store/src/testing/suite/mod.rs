@@ -157,6 +157,10 @@ macro_rules! contract_suite {
                 external_ids_cannot_be_taken_back_through_sql
                 external_ids_of_a_deleted_tenant_go_in_batches
                 making_room_ahead_is_repeatable
+                events_published_at_once_are_committed_and_whole
+                events_published_at_once_are_stored_all_or_none
+                what_claims_an_external_id_is_not_published_at_once
+                many_that_publish_at_once_all_end
             }
             scopes {
                 a_tenant_sees_only_itself

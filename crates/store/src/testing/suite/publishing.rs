@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::{AuditEvent, EventId, Tenant};
+use domain::{ActionPattern, AuditEvent, EventId, Tenant};
 
 use crate::error::{Result, StoreError};
 use crate::port::{AuditFilter, Scope, Store, Unaudited};
 use crate::testing::Backend;
-use crate::testing::fixtures::{create, delete, event, first, frozen, later, next_uuid, now, tenant};
+use crate::testing::fixtures::{create, delete, event, feed_after, first, frozen, later, next_uuid, now, tenant};
 
 async fn publish(store: &Arc<dyn Store>, events: &[AuditEvent]) -> Result<Vec<EventId>> {
     let mut tx = store.begin(Scope::Platform).await?;
@@ -192,4 +192,69 @@ pub async fn making_room_ahead_is_repeatable(backend: &dyn Backend) {
     let after = AuditEvent { received: later(86_400 * 40), ..event("published") };
     publish(&store, std::slice::from_ref(&after)).await.unwrap();
     assert_eq!(stored(&store).await, [before.id, after.id]);
+}
+
+/// Publishes as one statement may, and says what is stored then.
+async fn at_once(store: &Arc<dyn Store>, events: &[AuditEvent]) -> (Result<()>, Vec<EventId>) {
+    (store.publisher().publish(events).await, stored(store).await)
+}
+
+pub async fn events_published_at_once_are_committed_and_whole(backend: &dyn Backend) {
+    let (store, other, acme) = (backend.store(), backend.reopen().await, tenant("acme"));
+    create(&store, &acme).await.unwrap();
+    let feed = feed_after(&store, Default::default()).await.unwrap();
+    let called = AuditEvent { external_id: Some("nobody's".to_owned()), received: later(2), ..event("published") };
+    let mut events =
+        vec![called, AuditEvent { received: later(1), ..event("published").about(&acme) }, event("published")];
+    store.publisher().publish(&events).await.unwrap();
+    let filter = AuditFilter { action: Some(ActionPattern::Exact("published".to_owned())), ..AuditFilter::default() };
+    let mut view = other.read(Scope::Platform).await.unwrap();
+    assert_eq!(view.list_audit_events(&filter, first(9)).await.unwrap(), events, "newest first, with its group");
+    drop(view);
+    events.truncate(0);
+    store.publisher().publish(&events).await.unwrap();
+    assert_eq!(stored(&other).await.len(), 3);
+    assert_eq!(feed_after(&store, Default::default()).await.unwrap(), feed, "no change of anything");
+}
+
+pub async fn events_published_at_once_are_stored_all_or_none(backend: &dyn Backend) {
+    let store = backend.store();
+    let known = event("published");
+    store.publisher().publish(std::slice::from_ref(&known)).await.unwrap();
+    // More than any backend writes with one statement, and the last is the bad one.
+    let mut events: Vec<_> = (0..1_500).map(|_| event("published")).collect();
+    for bad in [AuditEvent { actor: None, ..event("published") }, known.clone()] {
+        events.push(bad);
+        let (outcome, stored) = at_once(&store, &events).await;
+        assert!(matches!(outcome, Err(StoreError::Refused(_))), "{outcome:?}");
+        assert_eq!(stored, [known.id], "nothing of the others, and the known one once");
+        events.pop();
+    }
+    let (outcome, stored) = at_once(&store, &events).await;
+    outcome.unwrap();
+    assert_eq!(stored.len(), 1_501);
+}
+
+pub async fn what_claims_an_external_id_is_not_published_at_once(backend: &dyn Backend) {
+    let (store, acme) = (backend.store(), tenant("acme"));
+    create(&store, &acme).await.unwrap();
+    let (outcome, stored) = at_once(&store, &[event("published"), called("e", &acme)]).await;
+    assert!(matches!(outcome, Err(StoreError::Refused(_))), "{outcome:?}");
+    assert_eq!(stored, []);
+    let claimed = called("e", &acme);
+    assert_eq!(publish(&store, std::slice::from_ref(&claimed)).await.unwrap(), [claimed.id], "the id is free");
+}
+
+pub async fn many_that_publish_at_once_all_end(backend: &dyn Backend) {
+    let tasks: Vec<_> = (0..60)
+        .map(|n| {
+            let store = backend.store();
+            let events: Vec<_> = (0..=n % 3).map(|_| event("published")).collect();
+            tokio::spawn(async move { store.publisher().publish(&events).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(stored(&backend.store()).await.len(), 20 * (1 + 2 + 3));
 }
