@@ -31,13 +31,6 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     drop(shuttle::future::spawn(task));
 }
 
-/// Lets others go on before its caller does.
-#[cfg(not(test))]
-pub(crate) use tokio::task::yield_now;
-
-#[cfg(test)]
-pub(crate) use shuttle::future::yield_now;
-
 /// The output of `future`, or none if it takes longer.
 #[cfg(not(test))]
 pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {

@@ -18,7 +18,7 @@ use super::config::Factory;
 use super::slot::Slot;
 use super::status::TenantStatus;
 use crate::reason::Reason;
-use crate::sync::{spawn, within, yield_now};
+use crate::sync::{spawn, within};
 use crate::validate::{ValidationTarget, Verdict};
 
 /// How a flight ended: with the tenant's status, or with the tenant gone.
@@ -84,11 +84,10 @@ impl<P: Send + Sync + 'static> Inner<P> {
     pub(crate) async fn fly(self: &Arc<Self>, slot: &Arc<Slot<P>>, wanted: Wanted) -> Landed {
         loop {
             let ticket = self.board(slot, wanted)?;
-            match or_left(slot, ticket.landed()).await? {
-                Ok(landed) => return landed,
-                // Its runtime ended under it. If this one is alive, once more; if it is the same, it ends this too.
-                Err(Lost) => yield_now().await,
+            if let Ok(landed) = or_left(slot, ticket.landed()).await? {
+                return landed;
             }
+            // The flight's runtime ended under it. This one is alive: once more.
         }
     }
 

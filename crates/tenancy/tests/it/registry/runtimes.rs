@@ -1,7 +1,6 @@
 //! Where the registry works: in runtimes of either flavour, in none where nothing has to be waited for, and in the next
 //! one when the first has ended.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -126,35 +125,4 @@ fn the_background_recheck_goes_on_in_the_next_runtime() {
             judge.was_asked(calls + 4).await;
         });
     }
-}
-
-/// Says when the task it is in is gone.
-struct Gone(mpsc::Sender<()>);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        let _ = self.0.send(());
-    }
-}
-
-/// A task that asks while its runtime ends has nobody to ask for it: it has to stop, and not try for ever.
-#[test]
-fn a_runtime_that_ends_is_not_kept_by_who_asks_for_a_validation() {
-    let registry = judged(&Judge::new()).build();
-    let ending = runtime(1);
-    ending.block_on(enter(&registry, "acme", URL));
-    let (began, begins) = mpsc::channel();
-    let (go, goes) = mpsc::channel::<()>();
-    let (gone, is_gone) = mpsc::channel();
-    ending.spawn(async move {
-        let _gone = Gone(gone);
-        let _ = began.send(());
-        // The thread is kept on purpose, so that the runtime ends around it.
-        let _ = goes.recv();
-        let _ = registry.recheck("acme").await;
-    });
-    assert!(begins.recv_timeout(super::DEADLINE).is_ok());
-    ending.shutdown_background();
-    drop(go);
-    assert!(is_gone.recv_timeout(super::DEADLINE).is_ok(), "it still tries");
 }
