@@ -4,6 +4,7 @@
 //! it is asked, a [`Works`] for factories, and short ways to register and to ask. Invariant: a test waits for a
 //! condition with a deadline, or in tokio's paused time, never for a number of seconds.
 
+mod allocations;
 mod background;
 mod bad_input;
 mod concurrent;
