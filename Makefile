@@ -46,8 +46,8 @@ bench-runtime: ## Run the benchmarks of the crate tenancy alone (ONLY="resolve l
 bench: bench-runtime ## Run the benchmarks, each against its limit (ONLY="by-slug verify" selects)
 	$(WITH_POSTGRES) $(CARGO) bench $(CARGO_FLAGS) --package server --bench registry -- $(ONLY)
 
-.PHONY: lint lint-format lint-code lint-docs fmt
-lint: lint-format lint-code lint-docs ## Check formatting, clippy and the documentation
+.PHONY: lint lint-format lint-code lint-features lint-docs fmt
+lint: lint-format lint-code lint-features lint-docs ## Check formatting, clippy and the documentation
 
 lint-format:
 	$(CARGO) fmt --all --check
@@ -55,8 +55,14 @@ lint-format:
 lint-code:
 	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 
+# The tests see every feature of the runtime; those who embed it see few.
+lint-features:
+	@for features in '' http tower axum serve; do \
+		$(CARGO) check $(CARGO_FLAGS) --quiet --package tenancy --features "$$features"; \
+	done
+
 lint-docs:
-	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(CARGO_FLAGS) --workspace --no-deps
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(CARGO_FLAGS) --workspace --no-deps --features tenancy/http,tenancy/serve
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
