@@ -59,8 +59,8 @@
 //! | feature | brings |
 //! |---|---|
 //! | `http` | validators that fetch: [`jwks`], [`http_probe`] |
-//! | `tower` | [`TenantLayer`], [`into_service`](TenantRegistry::into_service) |
-//! | `axum` | the extractor [`Tenant`], [`admin_router`], [`BearerTokenAuth`] |
+//! | `tower` | [`TenantLayer`], [`into_service`](TenantRegistry::into_service), [`BearerTokenAuth`] |
+//! | `axum` | the extractor [`Tenant`], [`admin_router`] |
 //! | `serve` | [`serve`]: the whole server in one call |
 //!
 //! None is on by default, and the default tree has no HTTP client, no web framework and no database.

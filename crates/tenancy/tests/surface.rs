@@ -203,8 +203,14 @@ async fn validators_resolvers_and_servers_go_by_their_names() {
         Resolution::Reject { status: http::StatusCode::FORBIDDEN, code: "tenant_mismatch" }
     ));
 
-    let auth =
-        || BearerTokenAuth::new(|token: String| async move { Ok::<Principal, AuthError>(Principal::token(token)) });
+    let auth = || {
+        BearerTokenAuth::new(|token: String| async move {
+            {
+                assert!(!token.is_empty());
+                Ok::<Principal, AuthError>(Principal::token("user-7"))
+            }
+        })
+    };
     let registry: TenantRegistry<axum::Router> = TenantRegistry::builder().build();
     drop((TenantLayer::new(registry.clone()), admin_router(registry.clone(), auth()), registry.clone().into_service()));
     let options = ServeOptions { addr: ([127, 0, 0, 1], 0).into(), auth: auth(), ..ServeOptions::default() };

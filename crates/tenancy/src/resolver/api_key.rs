@@ -21,6 +21,19 @@ use super::{PrincipalKind, RequestHead, Resolution, TenantResolver};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ApiKeyResolver;
 
+impl ApiKeyResolver {
+    /// The resolver; it has nothing to set.
+    ///
+    /// ```
+    /// let resolver = tenancy::ApiKeyResolver::new();
+    /// # let _ = resolver;
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
 impl TenantResolver for ApiKeyResolver {
     fn resolve(&self, request: &RequestHead<'_>) -> Resolution {
         proven_by(PrincipalKind::ApiKey, request.principal)

@@ -21,6 +21,19 @@ use super::{Principal, PrincipalKind, RequestHead, Resolution, TenantResolver};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClaimResolver;
 
+impl ClaimResolver {
+    /// The resolver; it has nothing to set.
+    ///
+    /// ```
+    /// let resolver = tenancy::ClaimResolver::new();
+    /// # let _ = resolver;
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
 impl TenantResolver for ClaimResolver {
     fn resolve(&self, request: &RequestHead<'_>) -> Resolution {
         proven_by(PrincipalKind::Token, request.principal)

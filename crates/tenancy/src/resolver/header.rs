@@ -34,26 +34,37 @@ pub struct HeaderResolver {
 }
 
 impl HeaderResolver {
+    /// Reads `X-Tenant-Id`.
+    ///
+    /// ```
+    /// let resolver = tenancy::HeaderResolver::new();
+    /// # drop(resolver);
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::named(HeaderName::from_static("x-tenant-id"))
+    }
+
     /// Reads this header.
     ///
     /// ```
     /// use http::HeaderName;
     /// use tenancy::{HeaderResolver, RequestHead, Resolution, TenantResolver};
     ///
-    /// let resolver = HeaderResolver::new(HeaderName::from_static("x-org"));
+    /// let resolver = HeaderResolver::named(HeaderName::from_static("x-org"));
     /// let request = http::Request::get("/").header("X-Org", "acme").body(())?;
     /// assert_eq!(resolver.resolve(&RequestHead::of(&request)), Resolution::hint("acme"));
     /// # Ok::<(), http::Error>(())
     /// ```
     #[must_use]
-    pub fn new(name: HeaderName) -> Self {
+    pub fn named(name: HeaderName) -> Self {
         Self { name }
     }
 }
 
 impl Default for HeaderResolver {
     fn default() -> Self {
-        Self::new(HeaderName::from_static("x-tenant-id"))
+        Self::new()
     }
 }
 

@@ -48,7 +48,9 @@ pub struct HostResolver {
 
 impl HostResolver {
     /// Reads whose host it is by asking `map`, which is given hosts in normal form and must be quick: it is called on the
-    /// path of every request. [`HostRouter::cached`](crate::HostRouter::cached) is.
+    /// path of every request. Of tenants in a database, a layer in front has to ask
+    /// [`HostRouter::resolve`](crate::HostRouter::resolve) and refuse where it has no answer: a `map` that says none only because
+    /// it forgot takes the host out of the comparison with other hints.
     ///
     /// ```
     /// use std::collections::HashMap;

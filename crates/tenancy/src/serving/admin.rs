@@ -73,7 +73,7 @@ impl AdminAuth for BearerTokenAuth {
 /// | `DELETE /tenants/{id}` | 204, also where nobody has the id |
 ///
 /// A status has the fields of [`TenantStatus`]; times are RFC 3339 in UTC, absent values null. Without a credential the
-/// answer is 401 with `WWW-Authenticate: Bearer`; all errors are problem details (RFC 9457). Ids are percent-encoded in
+/// answer is 401 with `WWW-Authenticate: Bearer`; errors are problem details (RFC 9457), but for 405, which is empty and has `Allow`. Ids are percent-encoded in
 /// paths.
 ///
 /// ```

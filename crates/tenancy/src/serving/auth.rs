@@ -157,7 +157,9 @@ impl BearerTokenAuth {
     /// # async fn main() {
     /// use tenancy::{AuthError, BearerTokenAuth, Principal};
     ///
-    /// let auth = BearerTokenAuth::new(|token: String| async move { Ok(Principal::token(token)) });
+    /// let auth = BearerTokenAuth::new(|token: String| async move {
+    ///     if token == "let-me-in" { Ok(Principal::token("user-7")) } else { Err(AuthError::Invalid) }
+    /// });
     /// assert_eq!(auth.authenticate(&http::HeaderMap::new()).await, Err(AuthError::Missing));
     /// # }
     /// ```

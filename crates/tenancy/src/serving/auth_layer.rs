@@ -14,7 +14,10 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::answer::Answer;
 use super::auth::{AuthError, BearerTokenAuth, Judged};
+use super::current::ServedTenant;
+use super::decide::check;
 use crate::resolver::Principal;
 
 impl<S> Layer<S> for BearerTokenAuth {
@@ -34,7 +37,9 @@ impl<S> Layer<S> for BearerTokenAuth {
 /// use tenancy::{BearerTokenAuth, Principal};
 /// use tower::{Layer, ServiceExt};
 ///
-/// let auth = BearerTokenAuth::new(|token: String| async move { Ok(Principal::token(token)) });
+/// let auth = BearerTokenAuth::new(|token: String| async move {
+///     if token == "let-me-in" { Ok(Principal::token("user-7")) } else { Err(AuthError::Invalid) }
+/// });
 /// let app = Router::new().route("/", get(|Extension(who): Extension<Principal>| async move { who.subject }));
 ///
 /// let response = auth.layer(app).oneshot(Request::get("/").body(Body::empty())?).await?;
@@ -137,6 +142,9 @@ where
                     let Some(held) = judging.take() else { return Poll::Pending };
                     let Judging { mut inner, mut request, .. } = *held;
                     match verdict {
+                        Ok(principal) if belongs_elsewhere(&principal, &request) => {
+                            return Poll::Ready(Ok(Answer::mismatch().into_response()));
+                        }
                         Ok(principal) => {
                             request.extensions_mut().insert::<Principal>(principal);
                             let future = inner.call(request);
@@ -148,4 +156,10 @@ where
             }
         }
     }
+}
+
+/// Where the tenant was found first, a credential of another one comes too late to be weighed there.
+fn belongs_elsewhere<B>(principal: &Principal, request: &Request<B>) -> bool {
+    let served = request.extensions().get::<ServedTenant>();
+    served.is_some_and(|served| check(Some(principal), &served.0).is_err())
 }

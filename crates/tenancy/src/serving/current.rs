@@ -5,7 +5,13 @@
 
 use std::ops::Deref;
 
+use crate::id::TenantId;
 use crate::registry::Resolved;
+
+/// Whose request it is, for layers that do not know the platform: credentials that are verified inside of the
+/// [`TenantLayer`](crate::TenantLayer) are weighed against it.
+#[derive(Clone)]
+pub(super) struct ServedTenant(pub(super) TenantId);
 
 /// What a [`TenantLayer`](crate::TenantLayer) leaves in the extensions of every request that it lets through. It derefs
 /// to [`Resolved`].

@@ -170,7 +170,7 @@ impl<P: Send + Sync + 'static> Config<P> {
             return Ok(None);
         }
         let Some(host) = host::forwarded_host(request, &self.trusted)? else { return Ok(None) };
-        let host = HeaderValue::from_str(&host).map_err(|_| NoHost::Missing)?;
+        let host = HeaderValue::from_bytes(host.as_bytes()).map_err(|_| NoHost::Missing)?;
         let mut headers = request.headers().clone();
         headers.insert(HOST, host);
         let target = request.uri().path_and_query().cloned().map_or_else(Uri::default, Uri::from);

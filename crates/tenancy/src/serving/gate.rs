@@ -17,7 +17,7 @@ use tower_service::Service;
 use tracing::Span;
 
 use super::answer::Answer;
-use super::current::CurrentTenant;
+use super::current::{CurrentTenant, ServedTenant};
 use super::decide::{Built, Config, Found, Refused};
 use super::report::{Decision, Watch};
 use crate::registry::Resolved;
@@ -111,6 +111,7 @@ where
         watch.decided(Decision::Served, Some(resolved.tenant_id.clone()));
     }
     let span = config.span(&resolved.tenant_id);
+    request.extensions_mut().insert(ServedTenant(resolved.tenant_id.clone()));
     request.extensions_mut().insert(CurrentTenant::new(resolved));
     let future = span.in_scope(|| inner.call(request));
     (span, future)

@@ -4,6 +4,7 @@
 //! metrics library it feeds is the embedder's choice. Invariant: every request is reported exactly once, also one whose
 //! caller went away; where there is no hook, nothing is measured.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +146,10 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let Self { tenant_id, decision, status, .. } = self;
         let elapsed = self.begun.elapsed();
-        (self.hook)(&RequestReport { tenant_id: tenant_id.as_ref(), decision: *decision, status: *status, elapsed });
+        let report = RequestReport { tenant_id: tenant_id.as_ref(), decision: *decision, status: *status, elapsed };
+        // A handler may have panicked already, and a second panic would end the process.
+        if catch_unwind(AssertUnwindSafe(|| (self.hook)(&report))).is_err() {
+            tracing::error!("a hook for requests panicked");
+        }
     }
 }

@@ -172,8 +172,8 @@ pub enum ServeError {
 /// Serves the tenants' apps on `options.addr`, HTTP/1.1 and HTTP/2 without TLS, until it is told to stop.
 ///
 /// It then takes no more connections, and returns when the requests in flight have ended, or have been cut off because
-/// [`drain_limit`](ServeOptions::drain_limit) was over. Dropping the future ends everything at once. A connection that
-/// brings no request for 30 s is closed.
+/// [`drain_limit`](ServeOptions::drain_limit) was over. Dropping the future ends everything at once. A connection over
+/// HTTP/1 that brings no request for 30 s is closed, and one over HTTP/2 whose peer does not answer pings.
 ///
 /// Requests go through the authentication first and a [`TenantLayer`] then; apps find the `Principal`, the
 /// [`CurrentTenant`](crate::CurrentTenant) and axum's `ConnectInfo<SocketAddr>` in the request's extensions.

@@ -80,7 +80,7 @@ fn a_header_that_is_no_visible_ascii_is_refused_and_not_repaired() {
 
 #[test]
 fn the_header_can_be_another_and_then_the_usual_one_is_not_read() {
-    let resolver = HeaderResolver::new(HeaderName::from_static("x-org"));
+    let resolver = HeaderResolver::named(HeaderName::from_static("x-org"));
     let both = request("/", &[("X-Tenant-Id", b"globex"), ("x-ORG", b"acme")]);
     assert_eq!(resolver.resolve(&RequestHead::of(&both)), Resolution::hint("acme"));
     let usual = request("/", &[("X-Tenant-Id", b"globex")]);

@@ -173,10 +173,9 @@ impl Fetcher {
     }
 }
 
-/// What may pass by itself: the server's own trouble (RFC 9110 §15.6), and the three of 4xx that ask to come again:
-/// 408 Request Timeout, 425 Too Early (RFC 8470 §5.2), 429 Too Many Requests (RFC 6585 §4).
+/// What may pass by itself: the server's own trouble (RFC 9110 §15.6). All of 4xx says that the request is wrong.
 fn is_passing(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+    status.is_server_error()
 }
 
 fn is_redirect(status: StatusCode) -> bool {
@@ -274,8 +273,8 @@ mod tests {
     }
 
     #[test]
-    fn the_statuses_that_pass_are_the_servers_own_and_those_that_ask_to_come_again() {
+    fn the_statuses_that_pass_are_the_servers_own() {
         let passing: Vec<u16> = (400..600).filter(|code| is_passing(StatusCode::from_u16(*code).unwrap())).collect();
-        assert_eq!(passing, [408, 425, 429].into_iter().chain(500..600).collect::<Vec<_>>());
+        assert_eq!(passing, (500..600).collect::<Vec<_>>());
     }
 }

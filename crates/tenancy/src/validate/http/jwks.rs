@@ -39,7 +39,7 @@ pub fn jwks() -> JwksValidator {
 /// | what happened | verdict |
 /// |---|---|
 /// | the key is there | [`Verdict::Valid`] |
-/// | no connection, no answer in time, 5xx, 408, 425, 429 | [`Verdict::Transient`] |
+/// | no connection, no answer in time, 5xx | [`Verdict::Transient`] |
 /// | any other status but 2xx, no JSON, more than 1 MiB, no such key, another key with that `kid` | [`Verdict::Permanent`] |
 /// | the key is published with its private part | [`Verdict::Permanent`] |
 /// | no signing key is configured, or one without `kid`, or a private one | [`Verdict::Permanent`] |

@@ -29,7 +29,7 @@ pub fn http_probe(path: impl Into<String>) -> HttpProbe {
 /// The path is fetched below the tenant's own: of `https://example.com/acme`, a probe of `/healthz` asks
 /// `https://example.com/acme/healthz`. It may have a query. An empty one, or `/`, asks the tenant's URL as it stands.
 ///
-/// 2xx is [`Verdict::Valid`]; no connection, no answer in time, 5xx, 408, 425 and 429 are [`Verdict::Transient`];
+/// 2xx is [`Verdict::Valid`]; no connection, no answer in time and 5xx are [`Verdict::Transient`];
 /// everything else, and what is forbidden to [`JwksValidator`](crate::JwksValidator), is [`Verdict::Permanent`].
 ///
 /// ```

@@ -1,6 +1,7 @@
 //! Proof always counts: a principal of one tenant reaches no other, and learns nothing of it.
 
 use http::StatusCode;
+use tenancy::{PlatformService, TenantLayer};
 use tower::Layer;
 
 use super::{app, ask, every_state, request, send, tokens};
@@ -29,4 +30,16 @@ async fn without_a_credential_not_even_the_host_is_looked_at() {
         let answer = ask(&service, host).await;
         assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::UNAUTHORIZED, "unauthenticated"));
     }
+}
+
+/// Credentials that are verified only inside of the layer find the tenant decided, and are weighed all the same.
+#[tokio::test]
+async fn a_credential_that_is_verified_inside_of_the_layer_is_weighed_too() {
+    let registry = every_state(|| app("shop")).await;
+    let service = TenantLayer::new(registry).layer(tokens().layer(PlatformService::<axum::Router>::default()));
+    let of =
+        |token: &str| request("/", &[("host", "healthy.example.com"), ("authorization", &format!("Bearer {token}"))]);
+    let foreign = send(&service, of("globex")).await;
+    assert_eq!((foreign.status, foreign.problem().as_str()), (StatusCode::FORBIDDEN, "tenant_mismatch"));
+    assert_eq!(send(&service, of("healthy")).await.status, StatusCode::OK);
 }
