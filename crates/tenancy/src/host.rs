@@ -129,6 +129,34 @@ fn plain_host(input: &str) -> Option<&str> {
     is_plain_normal(name).then_some(name)
 }
 
+/// [`normalize_host`], with the port kept: for embedders that tell tenants apart by port, in maps of their own.
+///
+/// IPv6 is bracketed where a port follows (RFC 3986 §3.2.2). An empty port is none, and a port is kept also where it is a
+/// scheme's default, since no scheme is known here. The [`TenantRegistry`](crate::TenantRegistry) keeps none.
+///
+/// # Errors
+///
+/// As [`normalize_host`].
+///
+/// ```
+/// use tenancy::{HostError, normalize_host_keeping_port};
+///
+/// assert_eq!(normalize_host_keeping_port("ACME.example.com.:08443")?, "acme.example.com:8443");
+/// assert_eq!(normalize_host_keeping_port("[0::1]:443")?, "[::1]:443");
+/// assert_eq!(normalize_host_keeping_port("acme.example.com:")?, "acme.example.com");
+/// assert_eq!(normalize_host_keeping_port("acme.example.com:70000"), Err(HostError::Port));
+/// # Ok::<(), HostError>(())
+/// ```
+pub fn normalize_host_keeping_port(input: &str) -> Result<String, HostError> {
+    let authority = split_authority(input)?;
+    let host = authority.host.normal_form()?;
+    Ok(match authority.port {
+        None => host.into_owned(),
+        Some(port) if host.contains(':') => format!("[{host}]:{port}"),
+        Some(port) => format!("{host}:{port}"),
+    })
+}
+
 /// Whether `host` is already what [`normalize_host`] would make of it.
 ///
 /// ```

@@ -93,7 +93,7 @@ mod validate;
 /// What an implementation of [`Validator`] is annotated with.
 pub use async_trait::async_trait;
 pub use health::{Health, UnknownHealth};
-pub use host::{HostError, is_normal_host, normalize_host, normalize_host_cow};
+pub use host::{HostError, is_normal_host, normalize_host, normalize_host_cow, normalize_host_keeping_port};
 pub use host_router::{HostRouter, HostRouterBuilder, HostRouterStats, LookupError};
 pub use id::TenantId;
 pub use lazy_platforms::{BuildError, Eviction, LazyPlatforms, LazyPlatformsBuilder};

@@ -330,6 +330,15 @@ proptest! {
     }
 
     #[test]
+    fn a_kept_port_changes_nothing_about_the_host(input in near_host()) {
+        let kept = tenancy::normalize_host_keeping_port(&input);
+        prop_assert_eq!(kept.as_deref().map(normalize_host).ok(), normalize_host(&input).map(Ok).ok());
+        if let Ok(kept) = kept {
+            prop_assert_eq!(tenancy::normalize_host_keeping_port(&kept), Ok(kept));
+        }
+    }
+
+    #[test]
     fn agrees_with_the_url_crate(input in near_host()) {
         // Where we are stricter (percent-escapes, wildcards), or read hosts and not URLs (paths, bare IPv6).
         let after_userinfo = input.rsplit('@').next().unwrap_or_default();
