@@ -176,3 +176,15 @@ impl PartialEq<TenantId> for &str {
         other == *self
     }
 }
+
+impl PartialEq<TenantId> for String {
+    fn eq(&self, other: &TenantId) -> bool {
+        other == self
+    }
+}
+
+impl From<&&str> for TenantId {
+    fn from(id: &&str) -> Self {
+        Self::from(*id)
+    }
+}

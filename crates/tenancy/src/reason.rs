@@ -96,3 +96,27 @@ impl PartialEq<&str> for Reason {
         *self.0 == **other
     }
 }
+
+impl PartialEq<String> for Reason {
+    fn eq(&self, other: &String) -> bool {
+        *self.0 == **other
+    }
+}
+
+impl PartialEq<Reason> for str {
+    fn eq(&self, other: &Reason) -> bool {
+        other == self
+    }
+}
+
+impl PartialEq<Reason> for &str {
+    fn eq(&self, other: &Reason) -> bool {
+        other == *self
+    }
+}
+
+impl PartialEq<Reason> for String {
+    fn eq(&self, other: &Reason) -> bool {
+        other == self
+    }
+}

@@ -1,7 +1,6 @@
 //! Who is registered, and where: what is changed under the book lock.
 //!
-//! `registry/mod.rs` calls this for what embedders ask for. A [`hold`](super::routes::Routes::hold) is taken before the
-//! lock and given back after it. Invariant: other people's values, platforms above all, are dropped under no lock.
+//! `registry/mod.rs` calls this for what embedders ask for. Invariant: other people's values, platforms above all, are dropped under no lock.
 
 use std::sync::Arc;
 
@@ -12,7 +11,6 @@ use super::routes::Shadows;
 use super::slot::{Slot, State};
 use crate::id::TenantId;
 use crate::reason::Reason;
-use crate::sync::lock;
 use crate::validate::Verdict;
 
 impl<P: Send + Sync + 'static> Inner<P> {
@@ -21,8 +19,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
     }
 
     pub(crate) fn enter_tenant(&self, tenant_id: &TenantId, slot: &Arc<Slot<P>>) -> Result<(), RegistryError> {
-        let _held = self.routes.hold();
-        let _book = lock(&self.book);
+        let book = self.routes.open(&self.book);
         let tenants = self.tenants.pin();
         if tenants.contains_key(&**tenant_id) {
             return Err(RegistryError::AlreadyRegistered { tenant_id: tenant_id.clone() });
@@ -33,21 +30,24 @@ impl<P: Send + Sync + 'static> Inner<P> {
             state.routes.iter().try_for_each(|route| self.routes.free_for(slot, route))?;
             Shadows::of(&state.routes, &[])
         };
-        let _change = self.routes.change();
-        slot.arrive(&self.around, |state, published| {
+        let change = self.routes.change();
+        let event = slot.arrive(&self.around, |state, published| {
             tenants.insert(tenant_id.clone(), Arc::clone(slot));
             for (route, number) in state.routes.iter().zip(&state.numbers) {
                 self.routes.enter(slot, route, *number, Some(published));
             }
         });
         self.routes.lengthen(&shadows);
+        drop(change);
+        drop(book);
+        event.log();
         Ok(())
     }
 
     pub(crate) fn strike_tenant(&self, tenant_id: &str) -> bool {
-        let held = self.routes.hold();
-        let book = lock(&self.book);
+        let book = self.routes.open(&self.book);
         let Some(slot) = self.slot(tenant_id) else { return false };
+        book.takes_out();
         let (routes, numbers, reserved) = {
             let mut state = slot.read();
             (state.routes.clone(), state.numbers.clone(), std::mem::take(&mut state.reserved))
@@ -63,7 +63,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
         self.tenants.pin().remove(tenant_id);
         drop(book);
         // Other people's values go after the lock: their `drop` may come back here.
-        drop((held, remains));
+        drop(remains);
         true
     }
 
@@ -71,8 +71,8 @@ impl<P: Send + Sync + 'static> Inner<P> {
     pub(crate) fn change<R>(&self, slot: &Arc<Slot<P>>, change: impl FnOnce(&mut State<P>) -> R) -> R {
         let (result, published) = slot.change(&self.around, change);
         if published {
-            let _held = self.routes.hold();
-            let _book = lock(&self.book);
+            let book = self.routes.open(&self.book);
+            book.takes_out();
             let (routes, numbers) = {
                 let state = slot.read();
                 (state.routes.clone(), state.numbers.clone())

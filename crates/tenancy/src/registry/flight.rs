@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::Inner;
 use super::config::Factory;
@@ -110,13 +110,24 @@ impl<P: Send + Sync + 'static> Inner<P> {
             state.flight = Some(Flight { landed, validates: validate, to_validate: validate, builds: build });
             (pilot, ticket)
         };
+        // Asked for now: who comes later waits, also where the task is polled later still.
+        let turn = Arc::clone(&slot.turn).try_lock_owned().ok();
         let (inner, slot) = (Arc::clone(self), Arc::clone(slot));
-        spawn(async move { inner.pilot(&slot, pilot).await });
+        spawn(async move { inner.pilot(&slot, turn, pilot).await });
         Some(ticket)
     }
 
-    async fn pilot(self: Arc<Self>, slot: &Arc<Slot<P>>, pilot: watch::Sender<Option<Landed>>) {
-        let landed = match or_left(slot, slot.turn.lock()).await {
+    async fn pilot(
+        self: Arc<Self>,
+        slot: &Arc<Slot<P>>,
+        turn: Option<OwnedMutexGuard<()>>,
+        pilot: watch::Sender<Option<Landed>>,
+    ) {
+        let turn = match turn {
+            Some(turn) => Some(turn),
+            None => or_left(slot, Arc::clone(&slot.turn).lock_owned()).await,
+        };
+        let landed = match turn {
             Some(_turn) => self.fly_on(slot).await,
             None => None,
         };
@@ -231,9 +242,10 @@ impl<P: Send + Sync + 'static> Inner<P> {
 
 /// The output of `work`, or none once the tenant has left.
 pub(crate) async fn or_left<P, T>(slot: &Slot<P>, work: impl Future<Output = T>) -> Option<T> {
-    match select(std::pin::pin!(work), std::pin::pin!(slot.has_left())).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(((), _)) => None,
+    // In this order: nothing more is begun for a tenant that has left.
+    match select(std::pin::pin!(slot.has_left()), std::pin::pin!(work)).await {
+        Either::Left(((), _)) => None,
+        Either::Right((output, _)) => Some(output),
     }
 }
 

@@ -13,7 +13,6 @@ use super::flight::or_left;
 use super::routes::Shadows;
 use super::slot::{Replacement, Slot};
 use super::status::TenantStatus;
-use crate::sync::lock;
 use crate::validate::Verdict;
 
 impl<P: Send + Sync + 'static> Inner<P> {
@@ -44,8 +43,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
 
     /// Keeps the draft's routes for the tenant, which holds some of them already as a rule.
     fn reserve<'a>(&'a self, slot: &'a Arc<Slot<P>>, draft: &Draft<P>) -> Result<Reservation<'a, P>, RegistryError> {
-        let _held = self.routes.hold();
-        let _book = lock(&self.book);
+        let book = self.routes.open(&self.book);
         // Of a tenant that left it is not said whose its routes are now.
         if !slot.read().registered {
             return Err(RegistryError::UnknownTenant { tenant_id: slot.read().tenant_id.clone() });
@@ -68,6 +66,8 @@ impl<P: Send + Sync + 'static> Inner<P> {
         }
         let reserved = state.reserved.clone();
         drop(state);
+        // Other routes of the same hosts are written anew beside them.
+        book.takes_out();
         for (route, number) in &reserved {
             self.routes.enter(slot, route, *number, None);
         }
@@ -90,8 +90,8 @@ impl<P: Send + Sync + 'static> Reservation<'_, P> {
         let Inner { around, schedule, .. } = self.inner;
         let now = (around.clock)();
         let next = schedule.next(0);
-        let held = self.inner.routes.hold();
-        let book = lock(&self.inner.book);
+        let book = self.inner.routes.open(&self.inner.book);
+        book.takes_out();
         let (old, reserved) = {
             let mut state = self.slot.read();
             if !state.registered {
@@ -117,7 +117,7 @@ impl<P: Send + Sync + 'static> Reservation<'_, P> {
         }
         drop(change);
         drop(book);
-        drop((held, remains));
+        drop(remains);
         self.redeemed = true;
         if let Some(delay) = next {
             schedule.put(self.slot, delay);
@@ -131,8 +131,8 @@ impl<P: Send + Sync + 'static> Drop for Reservation<'_, P> {
         if self.redeemed {
             return;
         }
-        let _held = self.inner.routes.hold();
-        let _book = lock(&self.inner.book);
+        let book = self.inner.routes.open(&self.inner.book);
+        book.takes_out();
         let reserved = std::mem::take(&mut self.slot.read().reserved);
         for (route, number) in &reserved {
             self.inner.routes.strike(self.slot, route, *number);

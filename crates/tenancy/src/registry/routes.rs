@@ -7,11 +7,14 @@
 //! way is made again until two in a row say the same. Invariant: it repeats only when somebody else got on, so that nobody
 //! ever waits for a thread that stands still.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
-use seize::{Collector, LocalGuard};
+use foldhash::quality::RandomState;
+use papaya::HashMap;
+use seize::{Collector, Guard, LocalGuard};
 
 use super::error::RegistryError;
 use super::slot::{Published, Slot};
@@ -19,15 +22,54 @@ use super::table::{Looked, Route, Table};
 use crate::host::{MAX_NAME, normalize_host_cow};
 use crate::pattern::is_address;
 use crate::route::RouteUrl;
-use crate::sync::step;
+use crate::sync::{Mutex, MutexGuard, lock, step};
 
 pub(crate) struct Routes<P> {
     collector: Arc<Collector>,
     exact: Table<P>,
     /// Keyed by what stands behind `*.`.
     wild: Table<P>,
+    /// Whether a wildcard was ever entered.
+    has_wild: AtomicBool,
     /// Odd while a change is under way.
     changes: AtomicU64,
+    spare: HashMap<u32, (), RandomState>,
+    /// How many entries of `spare` are thrown after what was taken out.
+    ballast: u32,
+}
+
+/// More than a change takes out as a rule: what it took out goes when the book is given back, and not before.
+const BATCH: usize = 128;
+
+/// The book lock. What was taken out under it holds platforms, whose `drop` may come back here: it goes after the lock.
+pub(crate) struct Book<'a, P: Send + Sync + 'static> {
+    book: Option<MutexGuard<'a, ()>>,
+    held: Option<LocalGuard<'a>>,
+    routes: &'a Routes<P>,
+    took: Cell<bool>,
+}
+
+impl<P: Send + Sync + 'static> Book<'_, P> {
+    /// Something was taken out, or is going to be.
+    pub(crate) fn takes_out(&self) {
+        self.took.set(true);
+    }
+}
+
+impl<P: Send + Sync + 'static> Drop for Book<'_, P> {
+    fn drop(&mut self) {
+        drop(self.book.take());
+        let Some(held) = self.held.take() else { return };
+        if self.took.get() {
+            // The collector keeps a thread's batch back while it has fewer entries than there are threads that look
+            // something up; what is in it would stay until this thread changes something again.
+            let spare = self.routes.spare.pin();
+            for _ in 0..self.routes.ballast {
+                let _ = spare.insert(0, ());
+            }
+            held.flush();
+        }
+    }
 }
 
 /// A change of what look-ups see, from its first step to its last. In between, one tenant publishes something once.
@@ -41,15 +83,24 @@ impl Drop for Change<'_> {
 
 impl<P: Send + Sync + 'static> Routes<P> {
     pub(crate) fn new() -> Self {
-        // What is taken out may hold a platform, which is to go as soon as nobody looks at it any more.
-        let collector = Arc::new(Collector::new().batch_size(1));
-        Self { exact: Table::new(&collector), wild: Table::new(&collector), changes: AtomicU64::new(0), collector }
+        let collector = Arc::new(Collector::new().batch_size(BATCH));
+        let spare = HashMap::builder().hasher(RandomState::default()).shared_collector(Arc::clone(&collector)).build();
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            exact: Table::new(&collector),
+            wild: Table::new(&collector),
+            has_wild: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+            spare,
+            ballast: u32::try_from(2 * threads).unwrap_or(u32::MAX).clamp(8, 64),
+            collector,
+        }
     }
 
-    /// Keeps what this thread takes out of the tables until the hold is dropped. Taken before the book lock and dropped
-    /// after it: what goes then may be a platform, and its `drop` may come back here.
-    pub(crate) fn hold(&self) -> LocalGuard<'_> {
-        self.collector.enter()
+    /// Takes the book lock, and keeps what is taken out of the tables until it is given back.
+    pub(crate) fn open<'a>(&'a self, book: &'a Mutex<()>) -> Book<'a, P> {
+        let book = lock(book);
+        Book { book: Some(book), held: Some(self.collector.enter()), routes: self, took: Cell::new(false) }
     }
 
     /// Takes what is wanted of the tenant that has the whole `host`, spelled as it is known; none if it takes more than a
@@ -70,7 +121,7 @@ impl<P: Send + Sync + 'static> Routes<P> {
         let before = self.changes.load(Ordering::Acquire);
         let looked = self.look(host, path, |route, published| take(&route.slot, published));
         let answer = match looked {
-            // It counted when it was looked at, and nothing came before it.
+            // It counted when it was looked at, and nothing could come before it.
             Looked::First(answer) => return Some(answer),
             Looked::Later(answer) => Some(answer),
             Looked::Shadowed | Looked::Absent => None,
@@ -133,7 +184,7 @@ impl<P: Send + Sync + 'static> Routes<P> {
                 looked => return looked,
             }
         }
-        if self.wild.is_empty() || is_address(&normal) {
+        if !self.has_wild.load(Ordering::Acquire) || is_address(&normal) {
             return Looked::Absent;
         }
         let Some((_, parent)) = normal.split_once('.') else { return Looked::Absent };
@@ -166,6 +217,9 @@ impl<P: Send + Sync + 'static> Routes<P> {
     /// book lock.
     pub(crate) fn enter(&self, slot: &Arc<Slot<P>>, route: &RouteUrl, number: u32, seen: Option<&Arc<Published<P>>>) {
         step();
+        if route.is_wildcard() {
+            self.has_wild.store(true, Ordering::Release);
+        }
         self.table(route).insert(key(route), route.prefix(), Route::new(slot, number, seen));
     }
 

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::Inner;
 use super::flight::{Build, Wanted};
 use super::slot::Slot;
-use crate::sync::{Mutex, lock, spawn};
+use crate::sync::{Mutex, lock, spawn, within};
 
 /// A failing tenant is checked less and less often, but never less often than this many times the interval.
 const SLOWEST: u32 = 8;
@@ -26,6 +26,8 @@ const SLOWEST: u32 = 8;
 const JITTER: f64 = 0.1;
 /// How many tenants are rechecked at once.
 const AT_ONCE: usize = 64;
+/// Fewer entries than this are not worth looking through.
+const SWEEP_MIN: usize = 512;
 
 pub(crate) struct Schedule<P> {
     every: Option<Duration>,
@@ -38,6 +40,8 @@ struct Shared<P> {
     entries: Mutex<BinaryHeap<Reverse<Entry<P>>>>,
     changed: Notify,
     running: AtomicBool,
+    /// How many entries there may be before those of tenants that left are looked for.
+    sweep_at: AtomicUsize,
 }
 
 struct Entry<P> {
@@ -67,8 +71,12 @@ impl<P> Ord for Entry<P> {
 
 impl<P> Schedule<P> {
     pub(crate) fn new(every: Option<Duration>) -> Self {
-        let shared =
-            Shared { entries: Mutex::new(BinaryHeap::new()), changed: Notify::new(), running: AtomicBool::new(false) };
+        let shared = Shared {
+            entries: Mutex::new(BinaryHeap::new()),
+            changed: Notify::new(),
+            running: AtomicBool::new(false),
+            sweep_at: AtomicUsize::new(SWEEP_MIN),
+        };
         Self { every, shared: Arc::new(shared), random: RandomState::new(), drawn: AtomicU64::new(0) }
     }
 
@@ -92,17 +100,19 @@ fn back_off(failures: u32) -> u32 {
 }
 
 impl<P: Send + Sync + 'static> Schedule<P> {
-    /// Puts `slot` down for `delay` from now.
+    /// Puts `slot` down for `delay` from now, instead of for whenever it was.
     pub(crate) fn put(&self, slot: &Arc<Slot<P>>, delay: Duration) {
         let Some(due) = Instant::now().checked_add(delay) else { return };
-        slot.read().due = Some(due);
-        let mut entries = lock(&self.shared.entries);
-        let first = entries.peek().is_none_or(|Reverse(entry)| due < entry.due);
-        entries.push(Reverse(Entry { due, slot: Arc::downgrade(slot) }));
-        drop(entries);
-        if first {
-            self.shared.changed.notify_one();
+        {
+            let mut state = slot.read();
+            state.due = Some(due);
+            // An entry that comes too early is put off when it comes: one per tenant is enough.
+            if state.entry.is_some_and(|entry| entry <= due) {
+                return;
+            }
+            state.entry = Some(due);
         }
+        self.shared.enter(Entry { due, slot: Arc::downgrade(slot) });
     }
 
     /// Sees to it that somebody follows the schedule, also when the runtime of who did has ended. From within a runtime.
@@ -112,6 +122,23 @@ impl<P: Send + Sync + 'static> Schedule<P> {
         }
         let follower = Follower { shared: Arc::clone(&self.shared), inner: Arc::downgrade(inner) };
         spawn(follower.run());
+    }
+}
+
+impl<P> Shared<P> {
+    fn enter(&self, entry: Entry<P>) {
+        let mut entries = lock(&self.entries);
+        // Tenants that left keep their place, and their memory, until somebody looks: often enough to be cheap.
+        if entries.len() >= self.sweep_at.load(Ordering::Relaxed) {
+            entries.retain(|Reverse(entry)| entry.slot.strong_count() > 0);
+            self.sweep_at.store(2 * entries.len().max(SWEEP_MIN), Ordering::Relaxed);
+        }
+        let first = entries.peek().is_none_or(|Reverse(held)| entry.due < held.due);
+        entries.push(Reverse(entry));
+        drop(entries);
+        if first {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -154,9 +181,15 @@ impl<P: Send + Sync + 'static> Follower<P> {
     /// Has the earliest that is due validated; the place is free again after that.
     fn send_off(&self, place: OwnedSemaphorePermit) {
         let (Some(inner), Some(slot)) = (self.inner.upgrade(), self.take()) else { return };
+        // For the case that this one is lost with its runtime: a verdict puts the tenant down anew.
+        if let Some(delay) = inner.schedule.next(0) {
+            inner.schedule.put(&slot, delay);
+        }
+        let limit = inner.settings.validation_timeout;
         if let Some(ticket) = inner.board(&slot, Wanted { validate: true, build: Build::No }) {
             spawn(async move {
-                let _ = ticket.landed().await;
+                // It may wait for somebody's replacement for as long as it likes, but not in the way of others.
+                let _ = within(limit, ticket.landed()).await;
                 drop(place);
             });
         }
@@ -166,15 +199,29 @@ impl<P: Send + Sync + 'static> Follower<P> {
         lock(&self.shared.entries).peek().map(|Reverse(entry)| entry.due)
     }
 
-    /// The slot of the earliest entry that is due, unless it was put down for another time since, or has left.
+    /// The slot of the earliest entry that is due, unless it was put off since, or has left.
     fn take(&self) -> Option<Arc<Slot<P>>> {
+        let now = Instant::now();
         let entry = {
             let mut entries = lock(&self.shared.entries);
-            entries.peek().filter(|Reverse(entry)| entry.due <= Instant::now())?;
+            entries.peek().filter(|Reverse(entry)| entry.due <= now)?;
             entries.pop()?.0
         };
         let slot = entry.slot.upgrade()?;
-        let counts = slot.read().due == Some(entry.due);
-        counts.then_some(slot)
+        let later = {
+            let mut state = slot.read();
+            if state.entry != Some(entry.due) {
+                return None;
+            }
+            state.entry = state.due.filter(|due| *due > now);
+            state.entry
+        };
+        match later {
+            None => Some(slot),
+            Some(due) => {
+                self.shared.enter(Entry { due, slot: entry.slot });
+                None
+            }
+        }
     }
 }

@@ -131,7 +131,7 @@ pub(crate) struct Slot<P> {
     published: ArcSwap<Published<P>>,
     state: Mutex<State<P>>,
     /// Held by whoever validates or replaces: one at a time, in the order they came.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
     left: Notify,
 }
 
@@ -159,7 +159,23 @@ pub(crate) struct State<P> {
     pub(crate) consecutive_failures: u32,
     /// When the schedule has the tenant down; an entry for any other time is out of date.
     pub(crate) due: Option<Instant>,
+    /// The one entry in the schedule that stands for the tenant; it may come too early.
+    pub(crate) entry: Option<Instant>,
     pub(crate) flight: Option<Flight>,
+}
+
+impl HealthEvent {
+    /// Under no lock: whoever collects logs may ask the registry about what is said.
+    pub(crate) fn log(&self) {
+        let shown = |health: Option<Health>| health.map_or("none", Health::as_str);
+        let (tenant_id, from, to) = (&*self.tenant_id, shown(self.from), shown(self.to));
+        let reason = self.reason.as_deref().unwrap_or_default();
+        match (self.from, self.to) {
+            (Some(_), Some(Health::Disabled)) => tracing::warn!(tenant_id, from, reason, "tenant disabled"),
+            (Some(_), Some(_)) => tracing::info!(tenant_id, from, to, reason, "tenant's health changed"),
+            _ => tracing::debug!(tenant_id, from, to, "tenant came or went"),
+        }
+    }
 }
 
 /// What was a tenant's and may only be dropped outside its lock: it holds other people's values.
@@ -205,12 +221,13 @@ impl<P> Slot<P> {
             next_check_at: None,
             consecutive_failures: 0,
             due: None,
+            entry: None,
             flight: None,
         };
         Self {
             published: ArcSwap::from_pointee(state.published(None)),
             state: Mutex::new(state),
-            turn: tokio::sync::Mutex::new(()),
+            turn: Arc::default(),
             left: Notify::new(),
         }
     }
@@ -233,10 +250,11 @@ impl<P> Slot<P> {
         let result = change(&mut state);
         let after = state.health();
         let before_published = self.publish(&state, around);
-        if before != after {
-            state.tell(around, before, after);
-        }
+        let event = (before != after).then(|| state.tell(around, before, after));
         drop(state);
+        if let Some(event) = event {
+            event.log();
+        }
         // The last holder of a platform may be this one.
         let published = before_published.is_some();
         drop(before_published);
@@ -245,14 +263,18 @@ impl<P> Slot<P> {
 
     /// Lets the tenant in by `enter`, which makes it known with what is going to be published, and tells of it before
     /// anything else can happen to it. Look-ups see it afterwards, by all its routes at once.
-    pub(crate) fn arrive(&self, around: &Surroundings, enter: impl FnOnce(&State<P>, &Arc<Published<P>>)) {
+    pub(crate) fn arrive(
+        &self,
+        around: &Surroundings,
+        enter: impl FnOnce(&State<P>, &Arc<Published<P>>),
+    ) -> HealthEvent {
         let mut state = self.read();
         state.registered = true;
         let first = Arc::new(state.published(Some(around)));
         enter(&state, &first);
         // What was there before served nobody, and holds nothing of other people's.
         drop(self.switch(first));
-        state.tell(around, None, state.health());
+        state.tell(around, None, state.health())
     }
 
     /// Publishes what look-ups see now, unless it is what they see already. What was published before holds a platform:
@@ -335,19 +357,8 @@ impl<P> State<P> {
         until_next.clamp(SOON, LATEST)
     }
 
-    fn tell(&self, around: &Surroundings, from: Option<Health>, to: Option<Health>) {
-        let shown = |health: Option<Health>| health.map_or("none", Health::as_str);
-        let reason = self.reason.as_deref().unwrap_or_default();
-        let tenant_id = &*self.tenant_id;
-        match (from, to) {
-            (Some(_), Some(Health::Disabled)) => {
-                tracing::warn!(tenant_id, from = shown(from), reason, "tenant disabled")
-            }
-            (Some(_), Some(_)) => {
-                tracing::info!(tenant_id, from = shown(from), to = shown(to), reason, "tenant's health changed")
-            }
-            _ => tracing::debug!(tenant_id, from = shown(from), to = shown(to), "tenant came or went"),
-        }
+    /// Sends the event. What is returned is to be logged once the lock is given back.
+    fn tell(&self, around: &Surroundings, from: Option<Health>, to: Option<Health>) -> HealthEvent {
         let event = HealthEvent {
             tenant_id: self.tenant_id.clone(),
             from,
@@ -357,7 +368,8 @@ impl<P> State<P> {
             missed: 0,
         };
         // Nobody may be listening.
-        let _ = around.events.send(event);
+        let _ = around.events.send(event.clone());
+        event
     }
 
     pub(crate) fn status(&self) -> TenantStatus {

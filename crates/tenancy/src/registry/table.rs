@@ -113,9 +113,9 @@ impl Equivalent<PrefixKey> for PrefixRef<'_> {
 
 /// What a table says of a host and a path.
 pub(crate) enum Looked<T> {
-    /// The first route that came into question.
+    /// The first route that could come into question, whatever happens meanwhile.
     First(T),
-    /// A route after others that came into question, and were not there or did not count.
+    /// A route after others that came into question, or may have: they were not there or did not count.
     Later(T),
     /// The host is here, and nothing of it covers the path: nobody else may answer either.
     Shadowed,
@@ -134,10 +134,6 @@ impl<P: Send + Sync + 'static> Table<P> {
             hosts: HashMap::builder().hasher(RandomState::default()).shared_collector(Arc::clone(collector)).build(),
             prefixes: HashMap::builder().hasher(RandomState::default()).shared_collector(Arc::clone(collector)).build(),
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.hosts.is_empty()
     }
 
     /// Takes what is wanted of a host that is somebody's as a whole, as most are: what [`Table::look`] would say first. None
@@ -167,7 +163,8 @@ impl<P: Send + Sync + 'static> Table<P> {
             return looked;
         }
         if let Some(answer) = held.root.as_ref().and_then(|root| root.look(&take)) {
-            return if prefixes { Looked::Later(answer) } else { Looked::First(answer) };
+            // Of a longer path a prefix may have come since the host was read.
+            return if path.len() > 1 { Looked::Later(answer) } else { Looked::First(answer) };
         }
         if held.settled > 0 { Looked::Shadowed } else { Looked::Absent }
     }
@@ -181,11 +178,11 @@ impl<P: Send + Sync + 'static> Table<P> {
         take: impl Fn(&Route<P>, &Published<P>) -> T,
     ) -> Option<Looked<T>> {
         let guard = self.prefixes.guard();
-        prefixes_of(path, held.deepest).enumerate().find_map(|(at, prefix)| {
+        prefixes_of(path, held.deepest).find_map(|prefix| {
             step();
             let route = self.prefixes.get(&PrefixRef { host, prefix }, &guard)?;
             let answer = route.look(&take)?;
-            Some(if at == 0 { Looked::First(answer) } else { Looked::Later(answer) })
+            Some(Looked::Later(answer))
         })
     }
 

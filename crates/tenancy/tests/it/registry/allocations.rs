@@ -34,6 +34,7 @@ fn a_host_in_normal_form_costs_no_allocation() {
     // What only has to be cut off is cut off in place.
     check_allocates_nothing(&registry, "acme.example.com:443", "/", true);
     check_allocates_nothing(&registry, "acme.example.com.", "/", true);
+    check_allocates_nothing(&registry, "xn--bcher-kva.acme.example", "/", true);
     check_allocates_nothing(&registry, "nobody.example.com", "/", false);
     check_allocates_nothing(&registry, "example.com", "/nobody", false);
 }

@@ -25,6 +25,39 @@ async fn further_changes(registry: &TenantRegistry<String>) {
     }
 }
 
+/// Changes from several threads at once leave nothing with the threads that made them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn platforms_that_were_replaced_from_several_threads_are_dropped() {
+    for _ in 0..5 {
+        let registry = TenantRegistry::builder().build();
+        let platforms: Arc<Mutex<Vec<Weak<String>>>> = Arc::default();
+        let replacing: Vec<_> = (0..8)
+            .map(|n| {
+                let (registry, platforms) = (registry.clone(), Arc::clone(&platforms));
+                tokio::spawn(async move {
+                    let (id, url) = (format!("t-{n}"), format!("https://t-{n}.example.com"));
+                    let (config, weak) = watched(&url);
+                    platforms.lock().unwrap().push(weak);
+                    registered(registry.register(id.clone(), config, Register::default()).await);
+                    for _ in 0..100 {
+                        let (config, weak) = watched(&url);
+                        platforms.lock().unwrap().push(weak);
+                        assert!(registry.replace(&id, config).await.is_ok());
+                        assert!(registry.resolve_by_host(&format!("t-{n}.example.com")).is_ok());
+                    }
+                })
+            })
+            .collect();
+        for task in replacing {
+            assert!(task.await.is_ok());
+        }
+        (0..8).for_each(|n| assert!(registry.unregister(&format!("t-{n}"))));
+        further_changes(&registry).await;
+        let alive = platforms.lock().unwrap().iter().filter(|weak| weak.upgrade().is_some()).count();
+        assert_eq!(alive, 0, "of {}", platforms.lock().unwrap().len());
+    }
+}
+
 #[tokio::test]
 async fn the_platform_of_a_tenant_that_left_is_dropped_once_nobody_holds_it() {
     let registry = TenantRegistry::builder().build();
