@@ -34,7 +34,7 @@ impl<S> Layer<S> for BearerTokenAuth {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use axum::{Extension, Router, body::Body, http::Request, http::StatusCode, routing::get};
-/// use tenancy::{BearerTokenAuth, Principal};
+/// use tenancy::{AuthError, BearerTokenAuth, Principal};
 /// use tower::{Layer, ServiceExt};
 ///
 /// let auth = BearerTokenAuth::new(|token: String| async move {
