@@ -111,7 +111,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
             (pilot, ticket)
         };
         // Asked for now: who comes later waits, also where the task is polled later still.
-        let turn = Arc::clone(&slot.turn).try_lock_owned().ok();
+        let turn = slot.turn().try_lock_owned().ok();
         let (inner, slot) = (Arc::clone(self), Arc::clone(slot));
         spawn(async move { inner.pilot(&slot, turn, pilot).await });
         Some(ticket)
@@ -125,7 +125,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
     ) {
         let turn = match turn {
             Some(turn) => Some(turn),
-            None => or_left(slot, Arc::clone(&slot.turn).lock_owned()).await,
+            None => or_left(slot, slot.turn().lock_owned()).await,
         };
         let landed = match turn {
             Some(_turn) => self.fly_on(slot).await,

@@ -21,7 +21,7 @@ impl<P: Send + Sync + 'static> Inner<P> {
         let unknown = || RegistryError::UnknownTenant { tenant_id: tenant_id.clone() };
         let refused = |reason| RegistryError::ReplacementRefused { tenant_id: tenant_id.clone(), reason };
 
-        let _turn = or_left(slot, slot.turn.lock()).await.ok_or_else(unknown)?;
+        let _turn = or_left(slot, slot.turn().lock_owned()).await.ok_or_else(unknown)?;
         let reservation = self.reserve(slot, &draft)?;
         let target = target(&tenant_id, &draft.routes, draft.extras.as_deref());
         match or_left(slot, self.validate(target)).await.ok_or_else(unknown)? {

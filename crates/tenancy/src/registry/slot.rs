@@ -130,8 +130,6 @@ impl<P> Outcome<P> {
 pub(crate) struct Slot<P> {
     published: ArcSwap<Published<P>>,
     state: Mutex<State<P>>,
-    /// Held by whoever validates or replaces: one at a time, in the order they came.
-    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
     left: Notify,
 }
 
@@ -162,6 +160,8 @@ pub(crate) struct State<P> {
     /// The one entry in the schedule that stands for the tenant; it may come too early.
     pub(crate) entry: Option<Instant>,
     pub(crate) flight: Option<Flight>,
+    /// See [`Slot::turn`]; most tenants of a registry without a validator never need it.
+    turn: Option<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl HealthEvent {
@@ -223,19 +223,20 @@ impl<P> Slot<P> {
             due: None,
             entry: None,
             flight: None,
+            turn: None,
         };
-        Self {
-            published: ArcSwap::from_pointee(state.published(None)),
-            state: Mutex::new(state),
-            turn: Arc::default(),
-            left: Notify::new(),
-        }
+        Self { published: ArcSwap::from_pointee(state.published(None)), state: Mutex::new(state), left: Notify::new() }
     }
 
     #[inline]
     pub(crate) fn published(&self) -> Guard<Arc<Published<P>>> {
         step();
         self.published.load()
+    }
+
+    /// Held by whoever validates or replaces: one at a time, in the order they came.
+    pub(crate) fn turn(&self) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.read().turn.get_or_insert_with(Arc::default))
     }
 
     pub(crate) fn read(&self) -> MutexGuard<'_, State<P>> {
